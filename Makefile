@@ -1,0 +1,34 @@
+# The two commands are `make demo` and `make test`; both do their own set-up. `make help` lists the rest.
+
+VENV   := target/venv
+PYTHON := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak bench lint setup
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: setup ## a capture and cloud flow logs become one lake, with a picture of both worlds
+	cargo build --quiet --bins
+	@tests/demo/demo.sh
+
+test: setup ## everything marked [test]
+	cargo build --workspace
+	FLOWLAKE_PYTHON=$(abspath $(PYTHON)) cargo test --workspace
+
+soak: setup ## what takes longer than `make test` may
+	cargo build --release --workspace
+	tests/soak/soak.sh
+
+bench: setup ## what a packet and a row cost, and two ratios against what users have today
+	cargo bench --workspace --benches -q
+	tests/bench/ratios.sh
+
+lint: ## format, clippy, dependency policy
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny check bans licenses sources
+
+setup: ## what a fresh Debian lacks
+	@tests/setup.sh $(VENV)

@@ -1,0 +1,48 @@
+//! The command line: one module per command, and the only place that speaks to the user.
+
+mod fields;
+mod replay;
+mod summary;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use flowlake_common::outcome::Outcome;
+
+/// Packets on this server become VPC flow log records.
+#[derive(Debug, Parser)]
+#[command(name = "flowlake-agent", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+    /// List the flow log fields that can be written
+    Fields,
+}
+
+/// Runs the command that the arguments ask for (the first is the program's name) and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Clean };
+            // Nobody is left to be told when the terminal is gone.
+            drop(error.print());
+            return outcome;
+        }
+    };
+    match arguments.command {
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Fields => fields::run(),
+    }
+}
+
+/// A line of standard error: what failed or what a person should know.
+#[expect(clippy::print_stderr, reason = "this is the command layer")]
+fn say(message: &str) {
+    eprintln!("flowlake-agent: {message}");
+}

@@ -1,0 +1,132 @@
+//! The arguments of `replay` as they were typed, and as they are meant.
+
+use std::{net::IpAddr, ops::Range, path::PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use flowlake_common::{time, vpc::Format};
+use ipnet::IpNet;
+
+use crate::{capture::Direction, decode::FiveTuple, flow};
+
+/// Turn capture files into VPC flow log records, the same bytes every time
+#[derive(Debug, Args)]
+pub(in crate::command) struct Arguments {
+    /// pcap or pcapng files, plain, gzip or zstd; `-` is standard input. Several are one capture, in order of their first packets
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder that gets AWSLogs/…/*.log.gz; `-` prints text
+    #[arg(long, value_name = "DIR|-", default_value = "-")]
+    output: PathBuf,
+    /// Fields to print: `default` (version 2), `all`, or as for `aws ec2 create-flow-logs`: '${srcaddr} ${dstaddr} …'
+    #[arg(long, value_name = "FORMAT", default_value = "default")]
+    log_format: String,
+    /// Seconds of a window: 60 or 600
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    interval: u32,
+    /// The account-id of every record
+    #[arg(long, value_name = "ID", default_value = "000000000000")]
+    account_id: String,
+    /// The region of every record
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: String,
+    /// The interface-id of every record
+    #[arg(long, value_name = "ID", default_value = "eni-00000000000000000", conflicts_with = "per_interface")]
+    interface_id: String,
+    /// Give each interface of a pcapng an interface-id of its own, made from its name
+    #[arg(long)]
+    per_interface: bool,
+    /// Networks of this side: traffic from them is egress, traffic to them ingress, unless the capture says better
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
+    local_networks: Vec<String>,
+}
+
+/// What `replay` is to do, checked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) files: Vec<PathBuf>,
+    /// `None` prints.
+    pub(super) output: Option<PathBuf>,
+    pub(super) format: Format,
+    pub(super) flow: flow::Settings,
+    pub(super) account_id: String,
+    pub(super) region: String,
+    pub(super) interface_id: String,
+    pub(super) per_interface: bool,
+    local_networks: Vec<IpNet>,
+}
+
+const MICROSECONDS: i64 = 1_000_000;
+/// Packet times are held to what the calendar can print.
+pub(super) const TIMES_HELD: (i64, i64) = (i64::MIN / 2, time::MAX_SECONDS * MICROSECONDS);
+/// Times that are believed: 2010 to 2099.
+pub(super) const LIKELY_TIMES: Range<i64> = time::YEAR_2010 * MICROSECONDS..4_102_444_800 * MICROSECONDS;
+
+impl TryFrom<Arguments> for Settings {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
+        let Arguments {
+            files,
+            output,
+            log_format,
+            interval,
+            account_id,
+            region,
+            interface_id,
+            per_interface,
+            local_networks,
+        } = arguments;
+        ensure!(interval == 60 || interval == 600, "--interval {interval}: AWS has windows of 60 and of 600 seconds");
+        ensure!(
+            account_id.len() == 12 && account_id.bytes().all(|byte| byte.is_ascii_digit()),
+            "--account-id '{account_id}': an account id has 12 digits"
+        );
+        check_word("--region", &region)?;
+        check_word("--interface-id", &interface_id)?;
+        let standard_inputs = files.iter().filter(|file| file.as_os_str() == "-").count();
+        ensure!(standard_inputs <= 1, "standard input ('-') can be read once");
+        Ok(Self {
+            files,
+            output: (output.as_os_str() != "-").then_some(output),
+            format: Format::parse(&log_format).context("--log-format")?,
+            flow: flow::Settings { interval, ..flow::Settings::default() },
+            account_id,
+            region,
+            interface_id,
+            per_interface,
+            local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+impl Settings {
+    /// The direction that the local networks tell: from them egress, to them ingress; both or none tells nothing.
+    pub(super) fn direction(&self, tuple: &FiveTuple) -> Option<Direction> {
+        if self.local_networks.is_empty() {
+            return None;
+        }
+        let local = |address: IpAddr| self.local_networks.iter().any(|network| network.contains(&address));
+        match (local(tuple.source()), local(tuple.destination())) {
+            (true, false) => Some(Direction::Egress),
+            (false, true) => Some(Direction::Ingress),
+            _ => None,
+        }
+    }
+}
+
+/// A word that is printed into records and file names.
+fn check_word(flag: &str, word: &str) -> anyhow::Result<()> {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if word.is_empty() || word == "-" || word.len() > 64 || !plain {
+        bail!("{flag} '{word}': at most 64 letters, digits, '-' and '_'");
+    }
+    Ok(())
+}
+
+fn parse_network(text: &str) -> anyhow::Result<IpNet> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .with_context(|| format!("--local-networks '{text}': not a network like 10.0.0.0/8"))
+}

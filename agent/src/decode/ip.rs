@@ -1,0 +1,146 @@
+//! IPv4, IPv6 and its extension headers, and the first bytes of the transport header.
+
+use etherparse::{
+    IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, ip_number,
+};
+
+use super::{Decoded, FiveTuple, FragmentId, Undecoded};
+
+const IPV4_MIN_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
+/// Extension headers that are looked through. A chain that is longer is an attack or noise.
+const MAX_EXTENSIONS: usize = 16;
+/// DCCP (RFC 4340) and UDP-Lite (RFC 3828): ports where UDP has them.
+const DCCP: IpNumber = IpNumber(33);
+const UDP_LITE: IpNumber = IpNumber(136);
+
+/// Decodes what starts with an IP header. `wire_length` counts from there.
+#[inline]
+pub(super) fn decode(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => ipv4(packet, wire_length),
+        Some(6) => ipv6(packet, wire_length),
+        Some(_) => Err(Undecoded::Malformed),
+        None => Err(Undecoded::CutOff),
+    }
+}
+
+fn ipv4(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+    let header_length = usize::from(packet[0] & 15) * 4;
+    if header_length < IPV4_MIN_HEADER {
+        return Err(Undecoded::Malformed);
+    }
+    let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| Undecoded::CutOff)?;
+    let ip_bytes = match header.total_len() {
+        0 => wire_length,
+        short if usize::from(short) < header_length => return Err(Undecoded::Malformed),
+        length => u32::from(length),
+    };
+    let mut source = [0; 16];
+    let mut destination = [0; 16];
+    source[..4].copy_from_slice(&header.source());
+    destination[..4].copy_from_slice(&header.destination());
+    let protocol = header.protocol();
+    let tuple =
+        FiveTuple { source, destination, source_port: 0, destination_port: 0, protocol: protocol.0, ipv6: false };
+    let first = header.fragments_offset().value() == 0;
+    let fragment = (!first || header.more_fragments()).then(|| FragmentId {
+        source,
+        destination,
+        number: u32::from(header.identification()),
+        protocol: protocol.0,
+        first,
+    });
+    let mut decoded = Decoded { tuple, ip_bytes, tcp_flags: 0, direction: None, ports_missing: false, fragment };
+    if first {
+        transport(&mut decoded, within(packet, header_length, ip_bytes), protocol);
+    } else {
+        decoded.ports_missing = has_ports(protocol);
+    }
+    Ok(decoded)
+}
+
+fn ipv6(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+    let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Undecoded::CutOff)?;
+    let ip_bytes = match header.payload_length() {
+        // RFC 8200 section 4.7: a packet may really have no payload.
+        0 if header.next_header() == ip_number::IPV6_NO_NEXT_HEADER => 40,
+        0 => wire_length,
+        length => u32::from(length) + 40,
+    };
+    let (source, destination) = (header.source(), header.destination());
+    let mut fragment = None;
+    let mut next = header.next_header();
+    let mut rest = within(packet, IPV6_HEADER, ip_bytes);
+    let mut first = true;
+    for count in 0.. {
+        if count > MAX_EXTENSIONS {
+            return Err(Undecoded::Malformed);
+        }
+        match next {
+            ip_number::IPV6_HEADER_HOP_BY_HOP | ip_number::IPV6_ROUTE_HEADER | ip_number::IPV6_DESTINATION_OPTIONS => {
+                let extension = Ipv6RawExtHeaderSlice::from_slice(rest).map_err(|_| Undecoded::CutOff)?;
+                next = extension.next_header();
+                rest = &rest[extension.slice().len()..];
+            }
+            ip_number::IPV6_FRAGMENTATION_HEADER => {
+                let extension = Ipv6FragmentHeaderSlice::from_slice(rest).map_err(|_| Undecoded::CutOff)?;
+                next = extension.next_header();
+                rest = &rest[extension.slice().len()..];
+                first = extension.fragment_offset().value() == 0;
+                // An atomic fragment (RFC 6946) is a whole packet.
+                if !first || extension.more_fragments() {
+                    // The protocol is no part of an IPv6 datagram's identity (RFC 8200 section 4.5).
+                    let number = extension.identification();
+                    fragment = Some(FragmentId { source, destination, number, protocol: 0, first });
+                }
+                if !first {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    let tuple = FiveTuple { source, destination, source_port: 0, destination_port: 0, protocol: next.0, ipv6: true };
+    let mut decoded = Decoded { tuple, ip_bytes, tcp_flags: 0, direction: None, ports_missing: false, fragment };
+    if first {
+        transport(&mut decoded, rest, next);
+    } else {
+        decoded.ports_missing = has_ports(next);
+    }
+    Ok(decoded)
+}
+
+/// What was captured behind the header and belongs to the IP packet: not the padding of a short Ethernet frame.
+fn within(packet: &[u8], header_length: usize, ip_bytes: u32) -> &[u8] {
+    let end = packet.len().min(usize::try_from(ip_bytes).unwrap_or(usize::MAX));
+    packet.get(header_length..end).unwrap_or_default()
+}
+
+fn has_ports(protocol: IpNumber) -> bool {
+    matches!(protocol, ip_number::TCP | ip_number::UDP | ip_number::SCTP | DCCP | UDP_LITE)
+}
+
+fn transport(decoded: &mut Decoded, segment: &[u8], protocol: IpNumber) {
+    if !has_ports(protocol) {
+        return;
+    }
+    let Some(ports) = segment.get(..4) else {
+        decoded.ports_missing = true;
+        return;
+    };
+    decoded.tuple.source_port = u16::from_be_bytes([ports[0], ports[1]]);
+    decoded.tuple.destination_port = u16::from_be_bytes([ports[2], ports[3]]);
+    if protocol == ip_number::TCP
+        && let Some(flags) = segment.get(13)
+    {
+        decoded.tcp_flags = recorded_flags(*flags);
+    }
+}
+
+/// The flags that flow logs record of one segment: FIN 1, SYN 2, RST 4, and ACK 16 only together with SYN.
+/// AWS VPC User Guide, "Flow log records", tcp-flags.
+fn recorded_flags(flags: u8) -> u8 {
+    const SYN_ACK: u8 = 2 | 16;
+    if flags & SYN_ACK == SYN_ACK { flags & (1 | 2 | 4 | 16) } else { flags & (1 | 2 | 4) }
+}

@@ -1,0 +1,104 @@
+//! From a captured frame to the 5-tuple of its outermost IP header. Pure: bytes in, values out.
+//!
+//! What cannot be decoded is named ([`Undecoded`]), never guessed. Reads no clock and keeps nothing between packets,
+//! except that [`Fragments`] remembers first fragments, by packet time.
+
+mod fragment;
+mod ip;
+mod link;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use fragment::{FragmentId, Fragments};
+
+use crate::capture::Direction;
+
+/// Addresses, ports and protocol of one direction of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FiveTuple {
+    /// Source address, network byte order; IPv4 in the first four bytes, the rest zero.
+    pub source: [u8; 16],
+    /// Destination address, likewise.
+    pub destination: [u8; 16],
+    /// Source port; 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port; 0 where the protocol has none.
+    pub destination_port: u16,
+    /// IANA protocol number: the first header that is not an IPv6 extension header to look through.
+    pub protocol: u8,
+    /// Whether the addresses are IPv6.
+    pub ipv6: bool,
+}
+
+impl FiveTuple {
+    /// The source address.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        address(&self.source, self.ipv6)
+    }
+
+    /// The destination address.
+    #[must_use]
+    pub fn destination(&self) -> IpAddr {
+        address(&self.destination, self.ipv6)
+    }
+}
+
+/// What flow records need of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    /// The 5-tuple, with the packet's own ports.
+    pub tuple: FiveTuple,
+    /// IP total length; where the header says 0 (segmentation offload, jumbogram) the wire length less the link header.
+    pub ip_bytes: u32,
+    /// Flags as AWS records them: FIN 1, SYN 2, RST 4, and 16 for SYN with ACK.
+    pub tcp_flags: u8,
+    /// The direction that a cooked header tells.
+    pub direction: Option<Direction>,
+    /// Whether the ports are missing though the protocol has some: cut off by the snap length, or a later fragment.
+    pub ports_missing: bool,
+    /// For a fragment, which datagram it is of and whether it is the first.
+    pub fragment: Option<FragmentId>,
+}
+
+/// Why a packet has no flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Undecoded {
+    /// No IP packet: ARP, spanning tree, LLDP and the like.
+    NotIp,
+    /// IP inside something that is not looked into yet: MPLS, PPPoE, provider backbone bridges.
+    NotYetDecoded,
+    /// A link type that is not known here.
+    UnknownLinkType,
+    /// Captured too short to see addresses and protocol.
+    CutOff,
+    /// Header lengths or versions that contradict each other.
+    Malformed,
+}
+
+/// Decodes one frame of a LINKTYPE_. `wire_length` is the frame's length before it was cut to the snap length.
+///
+/// # Errors
+/// Why it has no 5-tuple.
+#[inline]
+pub fn decode(link_type: u16, frame: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+    let link = link::strip(link_type, frame)?;
+    let wire_length = wire_length.saturating_sub(u32::try_from(link.header_length).unwrap_or(u32::MAX));
+    let mut decoded = ip::decode(&frame[link.header_length..], wire_length)?;
+    decoded.direction = link.direction;
+    Ok(decoded)
+}
+
+/// Whether frames of this LINKTYPE_ are decoded.
+#[must_use]
+pub fn knows_link_type(link_type: u16) -> bool {
+    link::strip(link_type, &[]) != Err(Undecoded::UnknownLinkType)
+}
+
+fn address(bytes: &[u8; 16], ipv6: bool) -> IpAddr {
+    if ipv6 {
+        return Ipv6Addr::from(*bytes).into();
+    }
+    Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()
+}

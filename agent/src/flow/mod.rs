@@ -1,0 +1,10 @@
+//! Adds packets up: one entry per flow in each window of time. Pure: time is the packet's.
+//!
+//! A record is one direction of one 5-tuple on one interface in one window. Invariants: every packet observed is in
+//! exactly one closed window; memory is bounded by the flow limit, because a full table gives up its oldest chunk early.
+
+mod table;
+mod window;
+
+pub use table::{Entry, Key};
+pub use window::{Closed, Settings, Windows};

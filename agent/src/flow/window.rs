@@ -1,0 +1,255 @@
+//! Windows of time: which packet belongs to which, and when a window closes.
+//!
+//! A packet belongs to the window of its own timestamp, floor(time / interval). Up to four windows are open at once; when
+//! a fifth is needed the oldest closes. A window needed again after closing is opened again: a second record of a flow in
+//! a window is legal, a lost packet is not.
+
+use foldhash::fast::RandomState;
+
+use super::table::{Entry, Key, Table};
+
+/// Windows open at once.
+const MAX_OPEN: usize = 4;
+
+/// How packets are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Length of a window in seconds: 60 or 600, as AWS has them.
+    pub interval: u32,
+    /// Flows held at once, over all open windows. When there are more, the oldest are given up early.
+    pub max_flows: usize,
+}
+
+impl Default for Settings {
+    /// A minute (what Nitro interfaces deliver), and a million flows: about 90 MB.
+    fn default() -> Self {
+        Self { interval: 60, max_flows: 1_000_000 }
+    }
+}
+
+/// A window that closed, or a part of one that was given up early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The window's first second, Unix time.
+    pub start: i64,
+    /// Its flows, by interface, then by first packet, then by arrival.
+    pub entries: Vec<Entry>,
+}
+
+/// The open windows of a capture.
+#[derive(Debug)]
+pub struct Windows {
+    settings: Settings,
+    interval_us: i64,
+    hasher: RandomState,
+    /// Sorted by start.
+    open: Vec<Window>,
+    flows: usize,
+}
+
+#[derive(Debug)]
+struct Window {
+    start_us: i64,
+    table: Table,
+}
+
+impl Windows {
+    /// No window is open yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let interval_us = i64::from(settings.interval) * 1_000_000;
+        Self { settings, interval_us, hasher: RandomState::default(), open: Vec::with_capacity(MAX_OPEN), flows: 0 }
+    }
+
+    /// Adds a packet. `closed` is called for what had to close to make room, before the packet is added; each call is
+    /// complete in itself, in the order in which records are to be written.
+    ///
+    /// # Errors
+    /// What `closed` gives back. The packet is then not added.
+    #[inline]
+    pub fn observe<E>(
+        &mut self,
+        time_us: i64,
+        key: Key,
+        bytes: u32,
+        tcp_flags: u8,
+        closed: impl FnMut(Closed) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let offset_us = time_us.rem_euclid(self.interval_us);
+        let start_us = time_us.saturating_sub(offset_us);
+        // At most 600 s in microseconds: fits.
+        let offset_us = u32::try_from(offset_us).unwrap_or(u32::MAX);
+        if let Some(window) = self.open.iter_mut().rev().find(|window| window.start_us == start_us)
+            && let Some(entry) = window.table.find(&self.hasher, &key)
+        {
+            entry.packets += 1;
+            entry.bytes += u64::from(bytes);
+            entry.first_us = entry.first_us.min(offset_us);
+            entry.last_us = entry.last_us.max(offset_us);
+            entry.tcp_flags |= tcp_flags;
+            return Ok(());
+        }
+        let entry = Entry { key, packets: 1, bytes: bytes.into(), first_us: offset_us, last_us: offset_us, tcp_flags };
+        self.insert(start_us, entry, closed)
+    }
+
+    /// Closes every window, oldest first.
+    ///
+    /// # Errors
+    /// What `closed` gives back; the windows after that one stay open.
+    pub fn close_all<E>(&mut self, mut closed: impl FnMut(Closed) -> Result<(), E>) -> Result<(), E> {
+        while !self.open.is_empty() {
+            closed(self.close_oldest())?;
+        }
+        Ok(())
+    }
+
+    fn insert<E>(
+        &mut self,
+        start_us: i64,
+        entry: Entry,
+        mut closed: impl FnMut(Closed) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.flows >= self.settings.max_flows {
+            closed(self.give_up_oldest_chunk())?;
+        }
+        let place = match self.open.binary_search_by_key(&start_us, |window| window.start_us) {
+            Ok(place) => place,
+            Err(_) => {
+                if self.open.len() == MAX_OPEN {
+                    closed(self.close_oldest())?;
+                }
+                let place = self.open.partition_point(|window| window.start_us < start_us);
+                self.open.insert(place, Window { start_us, table: Table::default() });
+                place
+            }
+        };
+        self.open[place].table.insert(&self.hasher, entry);
+        self.flows += 1;
+        Ok(())
+    }
+
+    fn close_oldest(&mut self) -> Closed {
+        let window = self.open.remove(0);
+        self.flows -= window.table.len();
+        sorted(window.start_us, window.table.into_entries())
+    }
+
+    fn give_up_oldest_chunk(&mut self) -> Closed {
+        let window = &mut self.open[0];
+        let entries = window.table.take_oldest_chunk(&self.hasher);
+        self.flows -= entries.len();
+        let start_us = window.start_us;
+        if window.table.len() == 0 {
+            self.open.remove(0);
+        }
+        sorted(start_us, entries)
+    }
+}
+
+fn sorted(start_us: i64, mut entries: Vec<Entry>) -> Closed {
+    entries.sort_by_key(|entry| (entry.key.interface, entry.first_us));
+    Closed { start: start_us.div_euclid(1_000_000), entries }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, convert::Infallible};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decode::FiveTuple;
+
+    fn key(number: u8) -> Key {
+        let tuple = FiveTuple {
+            source: [number; 16],
+            destination: [0; 16],
+            source_port: 1,
+            destination_port: 2,
+            protocol: 6,
+            ipv6: true,
+        };
+        Key { tuple, interface: u16::from(number % 3), direction: None }
+    }
+
+    fn run(settings: Settings, packets: &[(i64, u8)]) -> Vec<Closed> {
+        let mut windows = Windows::new(settings);
+        let mut all = Vec::new();
+        let mut keep = |closed| {
+            all.push(closed);
+            Ok::<(), Infallible>(())
+        };
+        for (time_us, number) in packets {
+            windows.observe(*time_us, key(*number), 10, *number, &mut keep).unwrap();
+        }
+        windows.close_all(&mut keep).unwrap();
+        all
+    }
+
+    const SECOND: i64 = 1_000_000;
+
+    #[test]
+    fn a_window_holds_the_packets_of_its_minute() {
+        let all = run(Settings::default(), &[(0, 1), (59_999_999, 1), (60 * SECOND, 1), (-1, 1)]);
+        let starts: Vec<i64> = all.iter().map(|closed| closed.start).collect();
+        assert_eq!(starts, [-60, 0, 60]);
+        let entry = all[1].entries[0];
+        assert_eq!((entry.packets, entry.bytes, entry.first_us, entry.last_us), (2, 20, 0, 59_999_999));
+    }
+
+    #[test]
+    fn a_fifth_window_closes_the_oldest_and_a_late_packet_opens_it_again() {
+        let all = run(
+            Settings::default(),
+            &[(0, 1), (60, 1), (120, 1), (180, 1), (240, 1), (1, 1)].map(|(s, n)| (s * SECOND, n)),
+        );
+        let starts: Vec<i64> = all.iter().map(|closed| closed.start).collect();
+        assert_eq!(starts, [0, 60, 0, 120, 180, 240]);
+    }
+
+    #[test]
+    fn a_full_table_gives_its_oldest_up_and_loses_nothing() {
+        let settings = Settings { max_flows: 2, ..Settings::default() };
+        let all = run(settings, &[(0, 1), (1, 2), (2, 3), (3, 1)]);
+        let packets: u64 = all.iter().flat_map(|closed| &closed.entries).map(|entry| entry.packets).sum();
+        assert_eq!(packets, 4);
+        assert!(all.len() > 1);
+    }
+
+    type Sums = HashMap<(i64, Key), (u64, u64, i64, i64, u8)>;
+
+    fn join(sums: &mut Sums, at: (i64, Key), packets: u64, bytes: u64, first: i64, last: i64, flags: u8) {
+        let sum = sums.entry(at).or_insert((0, 0, i64::MAX, i64::MIN, 0));
+        *sum = (sum.0 + packets, sum.1 + bytes, sum.2.min(first), sum.3.max(last), sum.4 | flags);
+    }
+
+    proptest! {
+        /// Against a model that keeps every window for ever: the same packets, bytes, times and flags per window and flow,
+        /// however late packets come and however small the table is.
+        #[test]
+        fn windows_add_up_like_a_naive_model(
+            packets in prop::collection::vec((-200 * SECOND..1_000 * SECOND, 0_u8..20), 0..300),
+            max_flows in 1_usize..40,
+            interval in prop_oneof![Just(60_u32), Just(600)],
+        ) {
+            let mut expected = Sums::new();
+            for (time, number) in &packets {
+                let length = i64::from(interval) * SECOND;
+                let start = time.div_euclid(length) * length;
+                join(&mut expected, (start / SECOND, key(*number)), 1, 10, *time, *time, *number);
+            }
+            let mut found = Sums::new();
+            for closed in run(Settings { interval, max_flows }, &packets) {
+                let order: Vec<_> = closed.entries.iter().map(|entry| (entry.key.interface, entry.first_us)).collect();
+                prop_assert!(order.is_sorted());
+                for entry in closed.entries {
+                    let at = |offset: u32| closed.start * SECOND + i64::from(offset);
+                    let (first, last) = (at(entry.first_us), at(entry.last_us));
+                    join(&mut found, (closed.start, entry.key), entry.packets, entry.bytes, first, last, entry.tcp_flags);
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

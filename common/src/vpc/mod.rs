@@ -1,0 +1,18 @@
+//! VPC flow logs: the fields, formats, records, their text form and the names of their objects.
+//!
+//! Owns the one table of fields ([`field`]); parser, writer, mapping and documentation are driven by it. Source of all
+//! facts: the AWS VPC User Guide, "Flow log records".
+
+mod field;
+mod format;
+mod header;
+mod key;
+mod record;
+mod text;
+
+pub use field::{FIELD_COUNT, Field, FieldInfo, Kind};
+pub use format::{Format, FormatError};
+pub use header::{Column, Header, HeaderError};
+pub use key::{ObjectKey, Origin, STAMP_INTERVAL, origin};
+pub use record::{Record, Value};
+pub use text::{LineError, parse_line, unknown_values, write_header, write_line};

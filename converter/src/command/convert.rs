@@ -1,0 +1,171 @@
+//! `flowlake-converter convert`: flow logs in, a lake out, each input exactly once.
+
+mod placement;
+mod settings;
+
+use anyhow::Context;
+use flowlake_common::{outcome::Outcome, progress::Progress, vpc};
+
+use self::{
+    placement::{Cannot, Placer},
+    settings::Settings,
+};
+use super::{rejects::Rejects, say};
+use crate::{
+    deliver::{Delivered, Lake},
+    input::{self, FlowLog, InputFile, Item, Reject},
+    lake::Stage,
+};
+
+pub(super) use settings::Arguments;
+
+/// Converts and says how it ended.
+pub(super) fn run(arguments: Arguments) -> Outcome {
+    let settings = match Settings::try_from(arguments) {
+        Ok(settings) => settings,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            return Outcome::Usage;
+        }
+    };
+    let lake = match Lake::open(&settings.lake, &settings.source) {
+        Ok(lake) => lake,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            return Outcome::Failed;
+        }
+    };
+    let (files, errors) = input::collect(&settings.inputs);
+    let progress = Progress::new(Some(files.iter().map(|file| file.size).sum()));
+    let mut convert = Convert { settings, lake, progress, totals: Totals::default(), outcome: Outcome::Clean };
+    for error in errors {
+        convert.failed(&error);
+    }
+    for file in &files {
+        convert.file(file);
+    }
+    convert.progress.finish();
+    convert.totals.say(files.len(), &convert.lake);
+    convert.outcome
+}
+
+struct Convert {
+    settings: Settings,
+    lake: Lake,
+    progress: Progress,
+    totals: Totals,
+    outcome: Outcome,
+}
+
+/// Counts over all inputs. Lines that are no header = rows + rejects.
+#[derive(Default)]
+struct Totals {
+    rows: u64,
+    rejects: u64,
+    published: u64,
+    already_there: u64,
+}
+
+impl Totals {
+    fn say(&self, inputs: usize, lake: &Lake) {
+        let Self { rows, rejects, published, already_there } = self;
+        let again = if *already_there > 0 { format!(", {already_there} already there") } else { String::new() };
+        let source = lake.source().display();
+        say(&format!(
+            "convert\n{inputs:>12} inputs\n{rows:>12} rows\n{rejects:>12} rejected lines\n{published:>12} lake files published in {source}{again}"
+        ));
+    }
+}
+
+impl Convert {
+    fn file(&mut self, file: &InputFile) {
+        let name = file.path.display().to_string();
+        self.progress.say(name.clone());
+        if let Err(error) = self.convert(file, &name) {
+            self.failed(&format!("{name}: {error:#}; not all of it is in the lake; convert it again"));
+        }
+    }
+
+    fn convert(&mut self, file: &InputFile, name: &str) -> anyhow::Result<()> {
+        let hash = file.sha256().context("cannot be read")?;
+        let source = file.open(&self.progress).context("cannot be read")?;
+        let mut log = match FlowLog::open(source) {
+            Ok(Ok(Some(log))) => log,
+            // An empty file says nothing, and that is no fault.
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(no_log)) => {
+                self.failed(&format!("{name}: {no_log}"));
+                return Ok(());
+            }
+            Err(damage) => {
+                self.failed(&format!("{name}: {damage}"));
+                return Ok(());
+            }
+        };
+        let origin = vpc::origin(name);
+        let placer = Placer::new(&self.settings, &origin);
+        if let Err(missing) = placer.can_place(log.header()) {
+            self.usage(&format!("{name}: {missing}"));
+            return Ok(());
+        }
+        let rejects_folder = self.settings.rejects.clone();
+        let mut rejects = Rejects::new(&rejects_folder, name, &hash);
+        let mut said = Vec::new();
+        let mut stage = Stage::new(&hash, self.settings.origin, self.lake.aside());
+        let (mut rows, mut damaged) = (0, None);
+        loop {
+            let reject = match log.next_item() {
+                Ok(Some(Item::Record { line, text, record, header })) => match placer.place(&record) {
+                    Ok(placed) => {
+                        let partition = (placed.lake_region, placed.lake_account.as_ref());
+                        stage.add(&record, header, text, placed.row, partition)?;
+                        rows += 1;
+                        continue;
+                    }
+                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes() },
+                },
+                Ok(Some(Item::Reject(reject))) => reject,
+                Ok(Some(Item::Header)) => continue,
+                Ok(None) => break,
+                Err(damage) => {
+                    damaged = Some(damage);
+                    break;
+                }
+            };
+            said.extend(rejects.keep(&reject)?);
+        }
+        let staged = stage.finish()?;
+        if damaged.is_none() {
+            let read = input::finish(log.into_source()).context("cannot be read")?;
+            anyhow::ensure!(read == hash, "changed while it was read");
+        }
+        for message in said {
+            self.failed(&message);
+        }
+        self.totals.rejects += rejects.count();
+        if let Some((count, path)) = rejects.finish()? {
+            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}", path.display()));
+        }
+        for file in staged {
+            match self.lake.publish(file)? {
+                Delivered::Published => self.totals.published += 1,
+                Delivered::AlreadyThere => self.totals.already_there += 1,
+            }
+        }
+        self.totals.rows += rows;
+        if let Some(damage) = damaged {
+            self.failed(&format!("{name}: {damage}; the {rows} records before are in the lake"));
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, message: &str) {
+        self.progress.suspend(|| say(message));
+        self.outcome = self.outcome.max(Outcome::Failed);
+    }
+
+    fn usage(&mut self, message: &str) {
+        self.failed(message);
+        self.outcome = Outcome::Usage;
+    }
+}

@@ -1,0 +1,47 @@
+//! The command line: one module per command, and the only place that speaks to the user.
+
+mod convert;
+mod rejects;
+mod validate;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use flowlake_common::outcome::Outcome;
+
+/// Flow logs become OCSF Network Activity in a lake.
+#[derive(Debug, Parser)]
+#[command(name = "flowlake-converter", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Convert(convert::Arguments),
+    Validate(validate::Arguments),
+}
+
+/// Runs the command that the arguments ask for (the first is the program's name) and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Clean };
+            // Nobody is left to be told when the terminal is gone.
+            drop(error.print());
+            return outcome;
+        }
+    };
+    match arguments.command {
+        Command::Convert(arguments) => convert::run(arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
+    }
+}
+
+/// A line of standard error: what failed or what a person should know.
+#[expect(clippy::print_stderr, reason = "this is the command layer")]
+fn say(message: &str) {
+    eprintln!("flowlake-converter: {message}");
+}

@@ -1,0 +1,74 @@
+//! Lines that cannot be converted are kept, byte by byte, in a file named by their input's hash.
+
+use std::{
+    fs,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+use crate::input::Reject;
+
+/// Reasons that are said on standard error, per input; the file has them all.
+const SAID: u64 = 5;
+
+/// The rejects of one input. A file is made for the first of them, and gets its name when the input is done.
+pub(super) struct Rejects<'a> {
+    folder: &'a Path,
+    input: &'a str,
+    hash: &'a str,
+    file: Option<BufWriter<NamedTempFile>>,
+    count: u64,
+}
+
+impl<'a> Rejects<'a> {
+    pub(super) fn new(folder: &'a Path, input: &'a str, hash: &'a str) -> Self {
+        Self { folder, input, hash, file: None, count: 0 }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Keeps a line; gives the message to say for the first few.
+    pub(super) fn keep(&mut self, reject: &Reject<'_>) -> anyhow::Result<Option<String>> {
+        self.count += 1;
+        self.write(reject).with_context(|| format!("--rejects: cannot write in {}", self.folder.display()))?;
+        let Reject { line, reason, .. } = reject;
+        Ok((self.count <= SAID).then(|| format!("{}, line {line}: {reason}", self.input)))
+    }
+
+    /// Gives the file its name and says where it is; `None` when there were no rejects.
+    pub(super) fn finish(self) -> anyhow::Result<Option<(u64, PathBuf)>> {
+        let Some(file) = self.file else {
+            return Ok(None);
+        };
+        let path = self.folder.join(format!("{}.rejects", self.hash));
+        let name = || -> io::Result<()> {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map(drop).map_err(|error| error.error)
+        };
+        name().with_context(|| format!("--rejects: cannot write {}", path.display()))?;
+        Ok(Some((self.count, path)))
+    }
+
+    fn write(&mut self, reject: &Reject<'_>) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                fs::create_dir_all(self.folder)?;
+                let aside = tempfile::Builder::new().prefix(".flowlake-").tempfile_in(self.folder)?;
+                let file = none.insert(BufWriter::new(aside));
+                writeln!(file, "# {}: line number, reason and line, separated by tabs", self.input)?;
+                file
+            }
+        };
+        write!(file, "{}\t{}\t", reject.line, reject.reason.replace(['\t', '\n'], " "))?;
+        file.write_all(reject.bytes)?;
+        file.write_all(b"\n")
+    }
+}

@@ -1,0 +1,192 @@
+//! A VPC flow log record as a row of OCSF 1.1.0 Network Activity.
+//!
+//! The mapping is Security Lake's for source version 2 (ocsf/examples, AWS v1.1.0, "VPC Flowlogs"), except that a `-` is
+//! null and leaves its key out of `unmapped`, that NODATA and SKIPDATA are activity and action 0, and that a record
+//! without `type` gets its protocol_ver from its address. The field table names each field's target.
+
+use flowlake_common::vpc::{Field, Header, Record, unknown_values};
+
+use super::{
+    columns::Rows,
+    row::{Endpoint, Row, Sym, Texts, Verdict},
+};
+
+/// Whose records these are: it decides product, vendor and cloud provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// AWS's own VPC flow logs.
+    Aws,
+    /// flowlake's agent.
+    OnPremises,
+}
+
+/// Where and when a record belongs, as the caller found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// `cloud.account.uid`.
+    pub account: &'a str,
+    /// `cloud.region`.
+    pub region: &'a str,
+    /// `time`: milliseconds since the epoch.
+    pub time: i64,
+}
+
+/// `traffic-path` as OCSF's boundary_id (value + 3) has captions for it.
+const BOUNDARIES: [&str; 8] = [
+    "Same VPC",
+    "Internet/VPC Gateway",
+    "Virtual Private Gateway",
+    "Intra-region VPC",
+    "Inter-region VPC",
+    "Local Gateway",
+    "Gateway VPC",
+    "Internet Gateway",
+];
+/// OCSF's "Other": what Security Lake writes for an absent direction or traffic path.
+const OTHER: u8 = 99;
+/// Flow logs have seconds, but exporters were seen to write milliseconds; as seconds these would lie beyond the year 5138.
+const SURELY_MILLISECONDS: i64 = 100_000_000_000;
+
+/// Milliseconds since the epoch of a `start` or `end` value.
+#[must_use]
+pub fn milliseconds(value: i64) -> i64 {
+    if value >= SURELY_MILLISECONDS { value } else { value * 1000 }
+}
+
+/// Adds a record to the rows. `header` and `line` are what it was read from: they have the columns that it lacks.
+pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placement<'_>, rows: &mut Rows) {
+    let unmapped = unmapped(record, header, line, rows);
+    let texts = &mut rows.texts;
+    let small = |field| record.int(field).and_then(|number| u8::try_from(number).ok());
+    let (direction_id, direction) = direction(record, texts);
+    let (boundary_id, boundary) = boundary(record, texts);
+    let mut source = endpoint(record, SOURCE, texts);
+    let mut destination = endpoint(record, DESTINATION, texts);
+    // The interface is the receiving end of what comes in. Without a direction it goes to the source.
+    interface(record, if direction_id == 1 { &mut destination } else { &mut source }, texts);
+    // OCSF wants each end identified. Where nothing else does, as in NODATA, all that is known is the interface.
+    for end in [&mut source, &mut destination] {
+        if [end.ip, end.svc_name, end.instance_uid, end.interface_uid].iter().all(|known| *known == Sym::NULL) {
+            end.interface_uid = texts.maybe(record.text(Field::InterfaceId));
+        }
+    }
+    let family = record.address(Field::Srcaddr).or(record.address(Field::PktSrcaddr));
+    let family = family.map(|address| if address.is_ipv4() { "IPv4" } else { "IPv6" });
+    let verdict = match record.text(Field::Action) {
+        Some("ACCEPT") => Verdict::Accept,
+        Some("REJECT") => Verdict::Reject,
+        _ => Verdict::Unknown,
+    };
+    let row = Row {
+        time: placement.time,
+        end_time: record.int(Field::End).map(milliseconds),
+        packets: record.int(Field::Packets),
+        bytes: record.int(Field::Bytes),
+        source,
+        destination,
+        product_version: version(record, texts),
+        account: texts.intern(placement.account),
+        region: texts.intern(placement.region),
+        zone: texts.maybe(record.text(Field::AzId)),
+        protocol_ver: texts.maybe(record.text(Field::Type).or(family)),
+        boundary,
+        direction,
+        status_code: texts.maybe(record.text(Field::LogStatus)),
+        boundary_id,
+        direction_id,
+        protocol_num: small(Field::Protocol),
+        tcp_flags: small(Field::TcpFlags),
+        verdict,
+        unmapped,
+    };
+    rows.push(row);
+}
+
+/// The fields of one end.
+struct End {
+    address: Field,
+    packet_address: Field,
+    port: Field,
+    service: Field,
+}
+
+const SOURCE: End = End {
+    address: Field::Srcaddr,
+    packet_address: Field::PktSrcaddr,
+    port: Field::Srcport,
+    service: Field::PktSrcAwsService,
+};
+const DESTINATION: End = End {
+    address: Field::Dstaddr,
+    packet_address: Field::PktDstaddr,
+    port: Field::Dstport,
+    service: Field::PktDstAwsService,
+};
+
+/// Where the packet's own address differs from the interface's, the packet's is the end and the other is on the way.
+fn endpoint(record: &Record<'_>, end: End, texts: &mut Texts) -> Endpoint {
+    let (address, in_packet) = (record.address(end.address), record.address(end.packet_address));
+    Endpoint {
+        ip: texts.address(in_packet.or(address)),
+        intermediate_ip: texts.address(address.filter(|_| in_packet.is_some() && in_packet != address)),
+        port: record.int(end.port).and_then(|port| u16::try_from(port).ok()),
+        svc_name: texts.maybe(record.text(end.service)),
+        ..Endpoint::default()
+    }
+}
+
+fn interface(record: &Record<'_>, endpoint: &mut Endpoint, texts: &mut Texts) {
+    endpoint.interface_uid = texts.maybe(record.text(Field::InterfaceId));
+    endpoint.vpc_uid = texts.maybe(record.text(Field::VpcId));
+    endpoint.instance_uid = texts.maybe(record.text(Field::InstanceId));
+    endpoint.subnet_uid = texts.maybe(record.text(Field::SubnetId));
+}
+
+fn direction(record: &Record<'_>, texts: &mut Texts) -> (u8, Sym) {
+    match record.text(Field::FlowDirection) {
+        Some("ingress") => (1, texts.intern("Inbound")),
+        Some("egress") => (2, texts.intern("Outbound")),
+        other => (OTHER, texts.maybe(other)),
+    }
+}
+
+fn boundary(record: &Record<'_>, texts: &mut Texts) -> (u8, Sym) {
+    let Some(path) = record.int(Field::TrafficPath) else {
+        return (OTHER, Sym::NULL);
+    };
+    let caption = usize::try_from(path).ok().and_then(|path| BOUNDARIES.get(path.checked_sub(1)?));
+    match (caption, u8::try_from(path)) {
+        (Some(caption), Ok(path)) => (path + 3, texts.intern(caption)),
+        _ => (OTHER, texts.intern(&path.to_string())),
+    }
+}
+
+/// The record's version as text; the few there are need no allocation.
+fn version(record: &Record<'_>, texts: &mut Texts) -> Sym {
+    const KNOWN: [&str; 12] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
+    let Some(version) = record.int(Field::Version) else {
+        return Sym::NULL;
+    };
+    match usize::try_from(version).ok().and_then(|version| KNOWN.get(version)) {
+        Some(text) => texts.intern(text),
+        None => texts.intern(&version.to_string()),
+    }
+}
+
+/// What has no OCSF attribute: the sublocation, then an action that is neither ACCEPT nor REJECT, then unknown columns in
+/// the header's order, `-` written `_` as Security Lake does.
+fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -> (u32, u16) {
+    let before = rows.pairs();
+    for (key, field) in [("sublocation_id", Field::SublocationId), ("sublocation_type", Field::SublocationType)] {
+        if let Some(text) = record.text(field) {
+            rows.push_pair(key, text);
+        }
+    }
+    if let Some(action) = record.text(Field::Action).filter(|action| !matches!(*action, "ACCEPT" | "REJECT")) {
+        rows.push_pair("action", action);
+    }
+    for (name, value) in unknown_values(header, line) {
+        rows.push_unknown(name, value);
+    }
+    (before, u16::try_from(rows.pairs() - before).unwrap_or(u16::MAX))
+}

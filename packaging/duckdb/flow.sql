@@ -1,0 +1,24 @@
+-- A local lake as one flat view, `flow`: every source, on-premises and cloud, with the columns that questions are about.
+-- `sensor` is the lake source that a row is of. One flow that two sensors saw is two rows: totals take one sensor.
+-- Run by query.py, which puts the lake's path for {lake}.
+CREATE VIEW flow AS
+SELECT
+  regexp_extract(filename, '/ext/([^/]+)/region=', 1) AS sensor,
+  time_dt::TIMESTAMP AS start,
+  end_time_dt::TIMESTAMP AS "end",
+  src_endpoint.ip AS source,
+  src_endpoint.port AS source_port,
+  dst_endpoint.ip AS destination,
+  dst_endpoint.port AS destination_port,
+  connection_info.protocol_num AS protocol,
+  connection_info.tcp_flags AS tcp_flags,
+  connection_info.direction AS direction,
+  traffic.packets AS packets,
+  traffic.bytes AS bytes,
+  action,
+  status_code AS status,
+  coalesce(src_endpoint.interface_uid, dst_endpoint.interface_uid) AS interface,
+  accountId AS account,
+  region,
+  eventDay AS day
+FROM read_parquet('{lake}/ext/*/**/*.parquet', filename = true, hive_partitioning = true, hive_types_autocast = false)

@@ -1,0 +1,12 @@
+//! flowlake's integration tests: one binary. They run the built programs as users do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod captures;
+mod convert;
+mod lake;
+mod public_captures;
+mod replay;
+mod sql;
+mod support;

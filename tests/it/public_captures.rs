@@ -1,0 +1,119 @@
+//! Captures that nobody here chose: thousands of them, with other programs' counts.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use crate::support::{Summary, agent, column, loudly, repository, run, shared};
+
+/// `flowlake-agent replay` over every one: no panic, no exit code but 0 and 1, and the counters add up.
+#[test]
+fn every_capture_is_replayed_and_every_packet_accounted_for() {
+    let Some(folder) = shared("data/pcap") else {
+        return;
+    };
+    let files = captures(&folder);
+    let failed = AtomicUsize::new(0);
+    in_parallel(&files, |file| {
+        let ran = run(agent().arg("replay").arg(file));
+        let name = file.display();
+        assert!(ran.code == 0 || ran.code == 1, "{name}: exit code {}\n{}", ran.code, ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{name}: {}", ran.stderr);
+        let summary = Summary::of(&ran.stderr);
+        assert!(summary.adds_up(), "{name}: {}", ran.stderr);
+        assert_eq!(column(&ran.text(), "packets").iter().sum::<u64>(), summary.recorded, "{name}");
+        failed.fetch_add(usize::from(ran.code == 1), Ordering::Relaxed);
+    });
+    assert!(files.len() > 2000, "only {} captures", files.len());
+    loudly(&format!(
+        "public captures: {} replayed, {} of them damaged or of unknown links",
+        files.len(),
+        failed.into_inner()
+    ));
+}
+
+/// Where another program's count covers every packet of a capture, ours is the same, less what the summary names as not IP
+/// or not decoded yet.
+#[test]
+fn packets_equal_what_other_programs_count() {
+    let Some(folder) = shared("data") else {
+        return;
+    };
+    let links = link_types(&fs::read_to_string(folder.join("INDEX.md")).expect("the index"));
+    let exceptions =
+        fs::read_to_string(repository().join("tests/it/packet_count_exceptions.tsv")).expect("the exceptions");
+    let exceptions: BTreeMap<&str, &str> = exceptions
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once('\t').expect("a file and its reason"))
+        .collect();
+    let truth = fs::read_to_string(folder.join("TRUTH_CHECK.tsv")).expect("the truth");
+    let mut compared = Vec::new();
+    for line in truth.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [expectation, _tool, _flows, packets, _bytes, _in_file, "all"] = columns[..] else {
+            continue;
+        };
+        let capture = expectation.split(".expect-").next().expect("a capture");
+        let known = ["ether", "rawip", "rawip4", "rawip6", "linux-sll", "linux-sll2"];
+        if known.contains(&links.get(capture).map_or("", String::as_str)) && !exceptions.contains_key(capture) {
+            compared.push((folder.join(capture), packets.parse::<u64>().expect("a count")));
+        }
+    }
+    in_parallel(&compared, |(file, expected)| {
+        let ran = run(agent().arg("replay").arg(file));
+        let summary = Summary::of(&ran.stderr);
+        let named = |what: &str| {
+            let matching = summary.not_recorded.iter().filter(|(reason, _)| reason.starts_with(what));
+            matching.map(|(_, count)| count).sum::<u64>()
+        };
+        let found: u64 = column(&ran.text(), "packets").iter().sum();
+        assert_eq!(found, expected - named("not IP") - named("not decoded yet"), "{}: {}", file.display(), ran.stderr);
+    });
+    assert!(compared.len() > 400, "only {} comparisons", compared.len());
+    loudly(&format!("packet counts: {} equal to other programs', {} exceptions", compared.len(), exceptions.len()));
+}
+
+fn captures(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(captures(&path));
+            continue;
+        }
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if !name.contains(".expect-") && !name.ends_with(".json") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The link type of each capture, from the index's table.
+fn link_types(index: &str) -> BTreeMap<String, String> {
+    let rows = index.lines().filter(|line| line.starts_with("| `pcap/"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        (cells[1].trim_matches('`').to_owned(), cells[6].to_owned())
+    })
+    .collect()
+}
+
+/// Runs a check on every item, on two threads.
+fn in_parallel<T: Sync>(items: &[T], check: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(item);
+                }
+            });
+        }
+    });
+}

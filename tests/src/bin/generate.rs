@@ -1,0 +1,42 @@
+//! `flowlake-generate`: captures and flow logs of our own making, for benches.
+
+use std::{env, fs::File, io, path::Path, process::ExitCode};
+
+use flowlake_tests::{
+    corpus::{self, Version},
+    traffic,
+};
+
+const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | v2 DIR FILES LINES | v5 DIR FILES LINES";
+
+#[expect(clippy::print_stderr, reason = "this is the command line")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let Some(result) = generate(&arguments) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flowlake-generate: {}: {error}", arguments[1]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(arguments: &[String]) -> Option<io::Result<()>> {
+    let [kind, path, many, each] = arguments else {
+        return None;
+    };
+    let (many, each): (u32, u32) = (many.parse().ok()?, each.parse().ok()?);
+    let path = Path::new(path);
+    Some(match kind.as_str() {
+        "capture" => {
+            File::create(path).and_then(|mut file| traffic::write(&mut file, many.into(), each.into()).map(drop))
+        }
+        "v2" => corpus::write(path, Version::V2, many, each),
+        "v5" => corpus::write(path, Version::V5, many, each),
+        _ => return None,
+    })
+}
