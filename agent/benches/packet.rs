@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use flowlake_agent::{
     capture::CaptureFile,
-    decode::{self, Fragments},
+    decode::{self, Fragments, Tunnels},
     emit::{Identity, record},
     flow::{Closed, Key, Settings, Windows},
 };
@@ -36,7 +36,7 @@ fn decoded(capture: &[u8]) -> Vec<(i64, Key, u32, u8)> {
     let mut file = CaptureFile::open(capture).unwrap();
     let mut all = Vec::new();
     while let Some(packet) = file.next_packet().unwrap() {
-        let decoded = decode::decode(packet.link_type, packet.data, packet.wire_length).unwrap();
+        let decoded = decode::decode(packet.link_type, packet.data, packet.wire_length, Tunnels::default()).unwrap();
         let key = Key { tuple: decoded.tuple, interface: 0, direction: None };
         all.push((packet.time_us, key, decoded.ip_bytes, decoded.tcp_flags));
     }
@@ -67,7 +67,7 @@ fn decode_packet(bencher: Bencher) {
     bencher.counter(ItemsCount::new(PACKETS)).bench(|| {
         let mut fragments = Fragments::default();
         for (frame, wire_length) in &frames {
-            let mut decoded = decode::decode(1, black_box(frame), *wire_length).unwrap();
+            let mut decoded = decode::decode(1, black_box(frame), *wire_length, Tunnels::default()).unwrap();
             fragments.complete(&mut decoded, 0);
             black_box(decoded);
         }

@@ -3,6 +3,7 @@
 //! Knows no packets, no OCSF, no AWS client. Everything here is a value or a pure function, except [`time`], the only
 //! place that asks the clock, and [`progress`], which draws on the terminal.
 
+pub mod arguments;
 pub mod codec;
 pub mod hash;
 pub mod outcome;

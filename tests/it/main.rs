@@ -10,3 +10,5 @@ mod public_captures;
 mod replay;
 mod sql;
 mod support;
+mod tshark;
+mod tunnels;

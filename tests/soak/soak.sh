@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# What takes longer than `make test` may. Nothing is marked [soak] so far but a large capture, twice: same bytes, same sums.
+# What takes longer than `make test` may: every public capture against tshark; a large capture twice, with the same bytes and
+# sums.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+
+FLOWLAKE_SOAK=1 cargo test --release -p flowlake-tests --test it -- tshark
 
 work=target/soak
 rm -rf "$work"

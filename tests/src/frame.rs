@@ -94,17 +94,58 @@ pub enum Link {
     Sll,
     /// Linux cooked, version 2.
     Sll2,
+    /// BSD loopback of a little-endian host.
+    Null,
+    /// OpenBSD loopback.
+    Loop,
+    /// PPP with address and control bytes.
+    Ppp,
+    /// Cisco HDLC.
+    CiscoHdlc,
+    /// Ethernet, PPPoE session.
+    Pppoe,
+    /// Ethernet, two MPLS labels.
+    Mpls,
+    /// Ethernet, an MPLS label, a control word, and Ethernet with a VLAN tag below.
+    Pseudowire,
+    /// Ethernet, a MACsec tag without encryption, four VLAN tags.
+    Deep,
+    /// Netfilter log.
+    Nflog,
 }
 
 impl Link {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Ethernet, Self::Vlan, Self::QinQ, Self::Snap, Self::Raw, Self::Sll, Self::Sll2];
+    pub const ALL: [Self; 16] = [
+        Self::Ethernet,
+        Self::Vlan,
+        Self::QinQ,
+        Self::Snap,
+        Self::Raw,
+        Self::Sll,
+        Self::Sll2,
+        Self::Null,
+        Self::Loop,
+        Self::Ppp,
+        Self::CiscoHdlc,
+        Self::Pppoe,
+        Self::Mpls,
+        Self::Pseudowire,
+        Self::Deep,
+        Self::Nflog,
+    ];
 
     /// The LINKTYPE_ number.
     #[must_use]
     pub fn link_type(self) -> u16 {
         match self {
+            Self::Null => 0,
             Self::Ethernet | Self::Vlan | Self::QinQ | Self::Snap => 1,
+            Self::Pppoe | Self::Mpls | Self::Pseudowire | Self::Deep => 1,
+            Self::Ppp => 9,
+            Self::CiscoHdlc => 104,
+            Self::Loop => 108,
+            Self::Nflog => 239,
             Self::Raw => 101,
             Self::Sll => 113,
             Self::Sll2 => 276,
@@ -114,7 +155,9 @@ impl Link {
     /// Puts the link header in front of an IP packet. Cooked headers say that it came in.
     #[must_use]
     pub fn frame(self, packet: &[u8]) -> Vec<u8> {
-        let kind: u16 = if packet.first().is_some_and(|first| first >> 4 == 6) { 0x86dd } else { 0x0800 };
+        let ipv6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        let kind: u16 = if ipv6 { 0x86dd } else { 0x0800 };
+        let point_to_point: [u8; 2] = if ipv6 { [0, 0x57] } else { [0, 0x21] };
         let kind = kind.to_be_bytes();
         let addresses = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         let length = u16::try_from(packet.len() + 8).unwrap_or(0).to_be_bytes();
@@ -126,6 +169,25 @@ impl Link {
             Self::Raw => Vec::new(),
             Self::Sll => [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0][..], &kind].concat(),
             Self::Sll2 => [&kind[..], &[0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]].concat(),
+            Self::Null => vec![if ipv6 { 30 } else { 2 }, 0, 0, 0],
+            Self::Loop => vec![0, 0, 0, if ipv6 { 24 } else { 2 }],
+            Self::Ppp => [&[0xff, 3], &point_to_point[..]].concat(),
+            Self::CiscoHdlc => [&[0x0f, 0], &kind[..]].concat(),
+            Self::Pppoe => [&addresses[..], &[0x88, 0x64, 0x11, 0, 0, 9, 0, 0], &point_to_point].concat(),
+            Self::Mpls => [&addresses[..], &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64]].concat(),
+            Self::Pseudowire => {
+                [&addresses[..], &[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0], &addresses, &[0x81, 0, 0, 7], &kind].concat()
+            }
+            Self::Deep => {
+                let tags = [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x88, 0xa8, 0, 3, 0x91, 0, 0, 4];
+                [&addresses[..], &[0x88, 0xe5, 0x20, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0, 1], &tags, &kind].concat()
+            }
+            Self::Nflog => {
+                let prefix = [10, 0, 10, 0, b'd', b'r', b'o', b'p', b':', 0, 0, 0];
+                let length = u16::try_from(packet.len() + 4).unwrap_or(0).to_le_bytes();
+                let family = if ipv6 { 10 } else { 2 };
+                [&[family, 0, 0, 5, 8, 0, 1, 0, 8, 0, 1, 0][..], &prefix, &length, &[9, 0]].concat()
+            }
         };
         [header, packet.to_vec()].concat()
     }

@@ -3,20 +3,11 @@
 use std::io::Read;
 
 use super::{
-    Packet,
+    Interface, Packet,
     buffer::{Buffer, Damage},
     pcap::PcapReader,
     pcapng::PcapngReader,
 };
-
-/// An interface of a capture file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name where the file gives one, else its number, such as `interface 0`.
-    pub name: String,
-    /// Its LINKTYPE_ number.
-    pub link_type: u16,
-}
 
 /// A capture file, read packet by packet. Memory is bounded by one record of at most 16 MiB.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod pcap;
 mod pcapng;
 
 pub use buffer::Damage;
-pub use file::{CaptureFile, Interface};
+pub use file::CaptureFile;
 
 /// Which way a packet crossed its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,15 @@ pub enum Direction {
     Ingress,
     /// Out of the interface.
     Egress,
+}
+
+/// An interface of a capture file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name where the file gives one, else its number, such as `interface 0`.
+    pub name: String,
+    /// Its LINKTYPE_ number.
+    pub link_type: u16,
 }
 
 /// One captured packet, borrowed from the reader's buffer.

@@ -8,9 +8,8 @@ use std::io::Read;
 use pcap_parser::{nom::Err as NomError, parse_pcap_header};
 
 use super::{
-    Packet,
+    Interface, Packet,
     buffer::{Buffer, Damage, MAX_RECORD},
-    file::Interface,
 };
 
 const FILE_HEADER: usize = 24;

@@ -11,9 +11,8 @@ use pcap_parser::{
 };
 
 use super::{
-    Direction, Packet,
+    Direction, Interface, Packet,
     buffer::{Buffer, Damage, MAX_RECORD},
-    file::Interface,
 };
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;

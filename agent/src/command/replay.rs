@@ -149,13 +149,14 @@ impl Replay {
     #[inline]
     fn packet(&mut self, interface: u16, packet: &Packet<'_>) -> io::Result<()> {
         self.summary.packets += 1;
-        let mut decoded = match decode::decode(packet.link_type, packet.data, packet.wire_length) {
-            Ok(decoded) => decoded,
-            Err(reason) => {
-                self.summary.lost(reason);
-                return Ok(());
-            }
-        };
+        let mut decoded =
+            match decode::decode(packet.link_type, packet.data, packet.wire_length, self.settings.decapsulate) {
+                Ok(decoded) => decoded,
+                Err(reason) => {
+                    self.summary.lost(reason);
+                    return Ok(());
+                }
+            };
         let time_us = packet.time_us.clamp(settings::TIMES_HELD.0, settings::TIMES_HELD.1);
         self.fragments.complete(&mut decoded, time_us);
         let direction = packet.direction.or(decoded.direction).or_else(|| self.settings.direction(&decoded.tuple));

@@ -21,12 +21,11 @@ pub(super) struct Summary {
 }
 
 impl Undecoded {
-    const ALL: [Self; 5] = [Self::NotIp, Self::NotYetDecoded, Self::UnknownLinkType, Self::CutOff, Self::Malformed];
+    const ALL: [Self; 4] = [Self::NotIp, Self::UnknownLinkType, Self::CutOff, Self::Malformed];
 
     fn name(self) -> &'static str {
         match self {
             Self::NotIp => "not IP",
-            Self::NotYetDecoded => "not decoded yet (MPLS, PPPoE, backbone bridge)",
             Self::UnknownLinkType => "unknown link type",
             Self::CutOff => "captured too short for addresses and protocol",
             Self::Malformed => "malformed headers",

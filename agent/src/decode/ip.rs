@@ -8,15 +8,24 @@ use super::{Decoded, FiveTuple, FragmentId, Undecoded};
 
 const IPV4_MIN_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
-/// Extension headers that are looked through. A chain that is longer is an attack or noise.
-const MAX_EXTENSIONS: usize = 16;
 /// DCCP (RFC 4340) and UDP-Lite (RFC 3828): ports where UDP has them.
 const DCCP: IpNumber = IpNumber(33);
 const UDP_LITE: IpNumber = IpNumber(136);
 
+/// What is above an IP header and belongs to the packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Upper<'a> {
+    /// As much of it as was captured.
+    pub(super) captured: &'a [u8],
+    /// Its length on the wire.
+    pub(super) wire_length: u32,
+}
+
+type Packet<'a> = (Decoded, Upper<'a>);
+
 /// Decodes what starts with an IP header. `wire_length` counts from there.
 #[inline]
-pub(super) fn decode(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+pub(super) fn decode(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
     match packet.first().map(|first| first >> 4) {
         Some(4) => ipv4(packet, wire_length),
         Some(6) => ipv6(packet, wire_length),
@@ -25,12 +34,16 @@ pub(super) fn decode(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecod
     }
 }
 
-fn ipv4(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+fn ipv4(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
     let header_length = usize::from(packet[0] & 15) * 4;
     if header_length < IPV4_MIN_HEADER {
         return Err(Undecoded::Malformed);
     }
-    let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| Undecoded::CutOff)?;
+    // Where the snap length cut the options off, all that a flow needs of the header is there.
+    let mut fixed = [0; IPV4_MIN_HEADER];
+    fixed.copy_from_slice(packet.get(..IPV4_MIN_HEADER).ok_or(Undecoded::CutOff)?);
+    fixed[0] = 0x45;
+    let header = Ipv4HeaderSlice::from_slice(&fixed).map_err(|_| Undecoded::Malformed)?;
     let ip_bytes = match header.total_len() {
         0 => wire_length,
         short if usize::from(short) < header_length => return Err(Undecoded::Malformed),
@@ -52,15 +65,16 @@ fn ipv4(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
         first,
     });
     let mut decoded = Decoded { tuple, ip_bytes, tcp_flags: 0, direction: None, ports_missing: false, fragment };
+    let captured = within(packet, header_length, ip_bytes);
     if first {
-        transport(&mut decoded, within(packet, header_length, ip_bytes), protocol);
+        transport(&mut decoded, captured, protocol);
     } else {
         decoded.ports_missing = has_ports(protocol);
     }
-    Ok(decoded)
+    Ok((decoded, upper(packet, captured, ip_bytes)))
 }
 
-fn ipv6(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+fn ipv6(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Undecoded::CutOff)?;
     let ip_bytes = match header.payload_length() {
         // RFC 8200 section 4.7: a packet may really have no payload.
@@ -73,10 +87,9 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
     let mut next = header.next_header();
     let mut rest = within(packet, IPV6_HEADER, ip_bytes);
     let mut first = true;
-    for count in 0.. {
-        if count > MAX_EXTENSIONS {
-            return Err(Undecoded::Malformed);
-        }
+    // Each extension header is eight bytes or more, so what was captured bounds the chain. A fixed bound would let a long
+    // chain hide a flow.
+    loop {
         match next {
             ip_number::IPV6_HEADER_HOP_BY_HOP | ip_number::IPV6_ROUTE_HEADER | ip_number::IPV6_DESTINATION_OPTIONS => {
                 let extension = Ipv6RawExtHeaderSlice::from_slice(rest).map_err(|_| Undecoded::CutOff)?;
@@ -108,13 +121,21 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
     } else {
         decoded.ports_missing = has_ports(next);
     }
-    Ok(decoded)
+    Ok((decoded, upper(packet, rest, ip_bytes)))
 }
 
 /// What was captured behind the header and belongs to the IP packet: not the padding of a short Ethernet frame.
 fn within(packet: &[u8], header_length: usize, ip_bytes: u32) -> &[u8] {
     let end = packet.len().min(usize::try_from(ip_bytes).unwrap_or(usize::MAX));
     packet.get(header_length..end).unwrap_or_default()
+}
+
+/// What is behind the headers: as captured, and as long as it was on the wire.
+fn upper<'a>(packet: &[u8], captured: &'a [u8], ip_bytes: u32) -> Upper<'a> {
+    // Headers end where the captured rest starts, whether they were IPv6's many or IPv4's one.
+    let whole = packet.len().min(usize::try_from(ip_bytes).unwrap_or(usize::MAX));
+    let headers = u32::try_from(whole.saturating_sub(captured.len())).unwrap_or(u32::MAX);
+    Upper { captured, wire_length: ip_bytes.saturating_sub(headers) }
 }
 
 fn has_ports(protocol: IpNumber) -> bool {

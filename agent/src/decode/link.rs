@@ -1,29 +1,61 @@
 //! Link headers: what stands before the IP header, and how long it is.
 //!
 //! Link types are the LINKTYPE_ numbers of the tcpdump group; files written by old tools hold DLT_ numbers, which differ
-//! for raw IP.
+//! for raw IP. Below Ethernet any bounded depth of VLAN, backbone-bridge, VN, E and MACsec tags, MPLS and PPPoE is looked through.
 
 use etherparse::{EtherType, ether_type};
 
-use super::Undecoded;
+use super::{Undecoded, nflog, ppp};
 use crate::capture::Direction;
 
+const LINKTYPE_NULL: u16 = 0;
 const LINKTYPE_ETHERNET: u16 = 1;
+const LINKTYPE_PPP: u16 = 9;
+const LINKTYPE_PPP_HDLC: u16 = 50;
+const LINKTYPE_PPP_ETHER: u16 = 51;
+const LINKTYPE_C_HDLC: u16 = 104;
+const LINKTYPE_LOOP: u16 = 108;
 const LINKTYPE_LINUX_SLL: u16 = 113;
+const LINKTYPE_PPP_WITH_DIR: u16 = 204;
+const LINKTYPE_MPLS: u16 = 219;
+const LINKTYPE_NFLOG: u16 = 239;
 const LINKTYPE_LINUX_SLL2: u16 = 276;
-/// LINKTYPE_RAW, LINKTYPE_IPV4, LINKTYPE_IPV6, and DLT_RAW on most systems and on OpenBSD.
-const LINKTYPES_RAW: [u16; 5] = [101, 228, 229, 12, 14];
+const LINKTYPE_IPV4: u16 = 228;
+const LINKTYPE_IPV6: u16 = 229;
+/// LINKTYPE_RAW, and DLT_RAW on most systems and on OpenBSD.
+const LINKTYPES_RAW: [u16; 3] = [101, 12, 14];
 
 const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
+/// The I-TAG (IEEE 802.1ah): its control information and the customer's two addresses.
+const BACKBONE_TAG: usize = 18;
+const VN_TAG: usize = 6;
+/// IEEE 802.1BR.
+const EXTENDER_TAG: usize = 8;
+/// Version, length, a security group tag as the only option, and the EtherType.
+const METADATA_TAG: usize = 8;
+const MPLS_LABEL: usize = 4;
+const PPPOE_HEADER: usize = 6;
 const SLL_HEADER: usize = 16;
 const SLL2_HEADER: usize = 20;
 /// Below this the type field of an Ethernet frame is a length (IEEE 802.3 clause 3.2.6).
 const FIRST_ETHER_TYPE: u16 = 0x0600;
 /// LLC and SNAP in front of an EtherType (RFC 1042).
 const SNAP_OVER_LLC: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
-/// Tags that are looked through. Frames with more are no traffic of this world.
-const MAX_VLAN_TAGS: usize = 16;
+/// EtherTypes beside those that etherparse names.
+const VLAN_OLD: EtherType = EtherType(0x9200);
+const BACKBONE: EtherType = EtherType(0x88e7);
+const VN: EtherType = EtherType(0x8926);
+const MACSEC: EtherType = EtherType(0x88e5);
+const CISCO_METADATA: EtherType = EtherType(0x8909);
+const SERVICE_CHAIN: EtherType = EtherType(0x894f);
+const FABRIC_PATH: EtherType = EtherType(0x8903);
+const E_TAG: EtherType = EtherType(0x893f);
+const MPLS: EtherType = EtherType(0x8847);
+const MPLS_MULTICAST: EtherType = EtherType(0x8848);
+const PPPOE_SESSION: EtherType = EtherType(0x8864);
+/// Headers of one frame that are looked through. Frames with more are no traffic of this world.
+const MAX_DEPTH: usize = 24;
 /// The packet type of a cooked header for what this host sent (if_packet.h).
 const PACKET_OUTGOING: u8 = 4;
 
@@ -38,64 +70,164 @@ pub(super) struct Link {
 /// Finds the IP header of a frame.
 #[inline]
 pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
-    match link_type {
-        LINKTYPE_ETHERNET => {
-            let ether_type = half(frame, 12)?;
-            if ether_type.0 >= FIRST_ETHER_TYPE {
-                return ether_payload(frame, ETHERNET_HEADER, ether_type, None);
-            }
-            match frame.get(ETHERNET_HEADER..ETHERNET_HEADER + 6) {
-                Some(llc) if llc == SNAP_OVER_LLC => {
-                    ether_payload(frame, ETHERNET_HEADER + 8, half(frame, ETHERNET_HEADER + 6)?, None)
-                }
-                _ => Err(Undecoded::NotIp),
-            }
-        }
+    let mut direction = None;
+    let header_length = match link_type {
+        LINKTYPE_ETHERNET => ethernet(frame, 0, MAX_DEPTH),
+        raw if LINKTYPES_RAW.contains(&raw) => Ok(0),
+        LINKTYPE_IPV4 => ip(frame, 0, 4),
+        LINKTYPE_IPV6 => ip(frame, 0, 6),
         LINKTYPE_LINUX_SLL => {
-            let protocol = half(frame, 14)?;
-            let direction = if frame[1] == PACKET_OUTGOING { Direction::Egress } else { Direction::Ingress };
-            ether_payload(frame, SLL_HEADER, protocol, Some(direction))
+            let protocol = ether_type_at(frame, 14)?;
+            direction = Some(cooked_direction(frame[1]));
+            ether_payload(frame, SLL_HEADER, protocol, MAX_DEPTH)
         }
         LINKTYPE_LINUX_SLL2 => {
-            let protocol = half(frame, 0)?;
-            let packet_type = *frame.get(10).ok_or(Undecoded::CutOff)?;
-            let direction = if packet_type == PACKET_OUTGOING { Direction::Egress } else { Direction::Ingress };
-            ether_payload(frame, SLL2_HEADER, protocol, Some(direction))
+            let protocol = ether_type_at(frame, 0)?;
+            direction = Some(cooked_direction(*frame.get(10).ok_or(Undecoded::CutOff)?));
+            ether_payload(frame, SLL2_HEADER, protocol, MAX_DEPTH)
         }
-        raw if LINKTYPES_RAW.contains(&raw) => Ok(Link { header_length: 0, direction: None }),
-        _ => Err(Undecoded::UnknownLinkType),
+        LINKTYPE_NULL | LINKTYPE_LOOP => address_family(frame),
+        LINKTYPE_PPP | LINKTYPE_PPP_HDLC => point_to_point(frame, 0, MAX_DEPTH),
+        LINKTYPE_PPP_WITH_DIR => {
+            let sent = *frame.first().ok_or(Undecoded::CutOff)? != 0;
+            direction = Some(if sent { Direction::Egress } else { Direction::Ingress });
+            point_to_point(frame, 1, MAX_DEPTH)
+        }
+        LINKTYPE_PPP_ETHER => point_to_point(frame, PPPOE_HEADER, MAX_DEPTH),
+        LINKTYPE_C_HDLC => ether_payload(frame, 4, ether_type_at(frame, 2)?, MAX_DEPTH),
+        LINKTYPE_MPLS => mpls(frame, 0, MAX_DEPTH),
+        LINKTYPE_NFLOG => nflog::payload(frame),
+        _ => return Err(Undecoded::UnknownLinkType),
+    }?;
+    if header_length > frame.len() {
+        return Err(Undecoded::CutOff);
+    }
+    Ok(Link { header_length, direction })
+}
+
+/// An Ethernet frame that starts at `start`; also what tunnels and pseudowires carry. Gives where its IP header starts.
+pub(super) fn ethernet(frame: &[u8], start: usize, depth: usize) -> Result<usize, Undecoded> {
+    let behind = start + ETHERNET_HEADER;
+    let ether_type = ether_type_at(frame, behind - 2)?;
+    if ether_type.0 >= FIRST_ETHER_TYPE {
+        return ether_payload(frame, behind, ether_type, depth);
+    }
+    match frame.get(behind..behind + 6) {
+        Some(llc) if llc == SNAP_OVER_LLC => ether_payload(frame, behind + 8, ether_type_at(frame, behind + 6)?, depth),
+        _ => Err(Undecoded::NotIp),
     }
 }
 
-/// Looks through VLAN tags, from the byte behind an EtherType on.
-fn ether_payload(
+/// An IP header that something in front of it announced by its version. What says otherwise of itself no stack would take.
+fn ip(frame: &[u8], at: usize, version: u8) -> Result<usize, Undecoded> {
+    match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
+        found if found == version => Ok(at),
+        _ => Err(Undecoded::Malformed),
+    }
+}
+
+/// Looks through tags and labels, from the byte behind an EtherType on.
+pub(super) fn ether_payload(
     frame: &[u8],
-    mut header_length: usize,
+    mut at: usize,
     mut ether_type: EtherType,
-    direction: Option<Direction>,
-) -> Result<Link, Undecoded> {
-    for _ in 0..=MAX_VLAN_TAGS {
-        match ether_type {
-            ether_type::IPV4 | ether_type::IPV6 => {
-                return if header_length <= frame.len() {
-                    Ok(Link { header_length, direction })
-                } else {
-                    Err(Undecoded::CutOff)
-                };
-            }
-            ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
-                ether_type = half(frame, header_length + 2)?;
-                header_length += VLAN_TAG;
-            }
-            // MPLS unicast and multicast, PPPoE session, provider backbone bridge.
-            EtherType(0x8847 | 0x8848 | 0x8864 | 0x88e7) => return Err(Undecoded::NotYetDecoded),
+    mut depth: usize,
+) -> Result<usize, Undecoded> {
+    loop {
+        depth = depth.checked_sub(1).ok_or(Undecoded::Malformed)?;
+        let tag = match ether_type {
+            ether_type::IPV4 => return ip(frame, at, 4),
+            ether_type::IPV6 => return ip(frame, at, 6),
+            ether_type::VLAN_TAGGED_FRAME
+            | ether_type::PROVIDER_BRIDGING
+            | ether_type::VLAN_DOUBLE_TAGGED_FRAME
+            | VLAN_OLD => VLAN_TAG,
+            BACKBONE => BACKBONE_TAG,
+            VN => VN_TAG,
+            CISCO_METADATA => METADATA_TAG,
+            E_TAG => EXTENDER_TAG,
+            MACSEC => security_tag(frame, at)?,
+            MPLS | MPLS_MULTICAST => return mpls(frame, at, depth),
+            // Two bytes of forwarding tag and time to live.
+            FABRIC_PATH => return ethernet(frame, at + 2, depth),
+            SERVICE_CHAIN => return service_header(frame, at, depth),
+            PPPOE_SESSION => return point_to_point(frame, at + PPPOE_HEADER, depth),
             _ => return Err(Undecoded::NotIp),
-        }
+        };
+        ether_type = ether_type_at(frame, at + tag - 2)?;
+        at += tag;
     }
-    Err(Undecoded::Malformed)
 }
 
-fn half(frame: &[u8], at: usize) -> Result<EtherType, Undecoded> {
+/// A network service header (RFC 8300) of any length.
+fn service_header(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undecoded> {
+    const IP: [u8; 2] = [1, 2];
+    const ETHERNET: u8 = 3;
+    const MPLS: u8 = 5;
+    let base = frame.get(at..at + 4).ok_or(Undecoded::CutOff)?;
+    let behind = at + usize::from(base[1] & 0x3f) * 4;
+    match base[3] {
+        ip if IP.contains(&ip) => Ok(behind),
+        ETHERNET => ethernet(frame, behind, depth),
+        MPLS => mpls(frame, behind, depth),
+        _ => Err(Undecoded::NotIp),
+    }
+}
+
+/// The length of a MACsec tag (IEEE 802.1AE) with the EtherType behind it, where only the integrity is protected.
+fn security_tag(frame: &[u8], at: usize) -> Result<usize, Undecoded> {
+    const ENCRYPTED_OR_CHANGED: u8 = 0x0c;
+    const HAS_CHANNEL: u8 = 0x20;
+    let control = *frame.get(at).ok_or(Undecoded::CutOff)?;
+    if control & ENCRYPTED_OR_CHANGED != 0 {
+        return Err(Undecoded::NotIp);
+    }
+    Ok(if control & HAS_CHANNEL != 0 { 16 } else { 8 })
+}
+
+/// A PPP frame, or Cisco's HDLC under the same link type.
+fn point_to_point(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undecoded> {
+    match ppp::protocol(frame, at)? {
+        (ppp::Protocol::Ip, at) => Ok(at),
+        (ppp::Protocol::Mpls, at) => mpls(frame, at, depth),
+        (ppp::Protocol::Ether(ether_type), at) => ether_payload(frame, at, ether_type, depth),
+        (ppp::Protocol::Other, _) => Err(Undecoded::NotIp),
+    }
+}
+
+/// A stack of labels (RFC 3032). What is below its bottom is told by its first four bits: IP, or an Ethernet pseudowire
+/// with its control word (RFC 4385), or one without.
+fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecoded> {
+    loop {
+        depth = depth.checked_sub(1).ok_or(Undecoded::Malformed)?;
+        let bottom = frame.get(at + 2).ok_or(Undecoded::CutOff)? & 1 == 1;
+        at += MPLS_LABEL;
+        if bottom {
+            break;
+        }
+    }
+    match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
+        4 | 6 => Ok(at),
+        0 => ethernet(frame, at + 4, depth).or_else(|_| ethernet(frame, at, depth)),
+        _ => ethernet(frame, at, depth),
+    }
+}
+
+/// BSD loopback: the address family in four bytes, in the capturing host's order or (LOOP) in network order.
+fn address_family(frame: &[u8]) -> Result<usize, Undecoded> {
+    const IPV4: u32 = 2;
+    // NetBSD and OpenBSD, FreeBSD, Darwin, Linux.
+    const IPV6: [u32; 4] = [24, 28, 30, 10];
+    let word = frame.get(..4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).ok_or(Undecoded::CutOff)?;
+    let is_ip = |family: u32| family == IPV4 || IPV6.contains(&family);
+    if is_ip(u32::from_be_bytes(word)) || is_ip(u32::from_le_bytes(word)) { Ok(4) } else { Err(Undecoded::NotIp) }
+}
+
+fn cooked_direction(packet_type: u8) -> Direction {
+    if packet_type == PACKET_OUTGOING { Direction::Egress } else { Direction::Ingress }
+}
+
+fn ether_type_at(frame: &[u8], at: usize) -> Result<EtherType, Undecoded> {
     match frame.get(at..at + 2) {
         Some(bytes) => Ok(EtherType(u16::from_be_bytes([bytes[0], bytes[1]]))),
         None => Err(Undecoded::CutOff),

@@ -6,10 +6,14 @@
 mod fragment;
 mod ip;
 mod link;
+mod nflog;
+mod ppp;
+mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use fragment::{FragmentId, Fragments};
+pub use tunnel::{Tunnel, Tunnels};
 
 use crate::capture::Direction;
 
@@ -67,8 +71,6 @@ pub struct Decoded {
 pub enum Undecoded {
     /// No IP packet: ARP, spanning tree, LLDP and the like.
     NotIp,
-    /// IP inside something that is not looked into yet: MPLS, PPPoE, provider backbone bridges.
-    NotYetDecoded,
     /// A link type that is not known here.
     UnknownLinkType,
     /// Captured too short to see addresses and protocol.
@@ -77,17 +79,24 @@ pub enum Undecoded {
     Malformed,
 }
 
-/// Decodes one frame of a LINKTYPE_. `wire_length` is the frame's length before it was cut to the snap length.
+/// Decodes one frame of a LINKTYPE_. `wire_length` is the frame's length before it was cut to the snap length. Inside
+/// `tunnels` the innermost IP header counts; where that cannot be read, the last one that can.
 ///
 /// # Errors
 /// Why it has no 5-tuple.
 #[inline]
-pub fn decode(link_type: u16, frame: &[u8], wire_length: u32) -> Result<Decoded, Undecoded> {
+pub fn decode(link_type: u16, frame: &[u8], wire_length: u32, tunnels: Tunnels) -> Result<Decoded, Undecoded> {
     let link = link::strip(link_type, frame)?;
-    let wire_length = wire_length.saturating_sub(u32::try_from(link.header_length).unwrap_or(u32::MAX));
-    let mut decoded = ip::decode(&frame[link.header_length..], wire_length)?;
+    let (packet, wire_length) = behind(frame, link.header_length, wire_length);
+    let mut decoded = tunnel::innermost(packet, wire_length, tunnels)?;
     decoded.direction = link.direction;
     Ok(decoded)
+}
+
+/// What is behind a header, captured and on the wire.
+fn behind(bytes: &[u8], header_length: usize, wire_length: u32) -> (&[u8], u32) {
+    let wire_length = wire_length.saturating_sub(u32::try_from(header_length).unwrap_or(u32::MAX));
+    (bytes.get(header_length..).unwrap_or_default(), wire_length)
 }
 
 /// Whether frames of this LINKTYPE_ are decoded.

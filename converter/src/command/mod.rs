@@ -7,7 +7,7 @@ mod validate;
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
-use flowlake_common::outcome::Outcome;
+use flowlake_common::{arguments, outcome::Outcome};
 
 /// Flow logs become OCSF Network Activity in a lake.
 #[derive(Debug, Parser)]
@@ -25,14 +25,9 @@ enum Command {
 
 /// Runs the command that the arguments ask for (the first is the program's name) and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Arguments = match arguments::parse(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Clean };
-            // Nobody is left to be told when the terminal is gone.
-            drop(error.print());
-            return outcome;
-        }
+        Err(outcome) => return outcome,
     };
     match arguments.command {
         Command::Convert(arguments) => convert::run(arguments),

@@ -13,74 +13,9 @@ use arrow_schema::{ArrowError, Fields};
 
 use super::{
     OCSF_VERSION,
-    mapping::Origin,
-    row::{Endpoint, Row, Sym, Texts, Verdict},
+    row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict},
     schema::{TREE, Type, list_element, map_entries, map_fields, schema, struct_fields},
 };
-
-/// Rows of one partition, with their texts.
-#[derive(Debug, Default)]
-pub struct Rows {
-    pub(super) texts: Texts,
-    rows: Vec<Row>,
-    pairs: Vec<(Sym, Sym)>,
-    /// Scratch for a key's OCSF form.
-    key: String,
-}
-
-impl Rows {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Bytes that the rows take, about.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<Row>() + self.pairs.len() * size_of::<(Sym, Sym)>() + self.texts.bytes()
-    }
-
-    /// Bytes of the longest text.
-    #[must_use]
-    pub fn longest_text(&self) -> usize {
-        self.texts.longest()
-    }
-
-    /// Sorts the rows by time; those of one time stay in order.
-    pub fn sort(&mut self) {
-        if !self.rows.is_sorted_by_key(|row| row.time) {
-            self.rows.sort_by_key(|row| row.time);
-        }
-    }
-
-    pub(super) fn push(&mut self, row: Row) {
-        self.rows.push(row);
-    }
-
-    pub(super) fn pairs(&self) -> u32 {
-        u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn push_pair(&mut self, key: &str, value: &str) {
-        let pair = (self.texts.intern(key), self.texts.intern(value));
-        self.pairs.push(pair);
-    }
-
-    /// A pair whose key is a column's name, with `_` for `-`.
-    pub(super) fn push_unknown(&mut self, name: &str, value: &str) {
-        self.key.clear();
-        self.key.extend(name.chars().map(|letter| if letter == '-' { '_' } else { letter }));
-        let pair = (self.texts.intern(&self.key), self.texts.intern(value));
-        self.pairs.push(pair);
-    }
-}
 
 /// Rows of a batch. Enough that the cost per batch does not show.
 const BATCH: usize = 32 * 1024;

@@ -6,19 +6,7 @@
 
 use flowlake_common::vpc::{Field, Header, Record, unknown_values};
 
-use super::{
-    columns::Rows,
-    row::{Endpoint, Row, Sym, Texts, Verdict},
-};
-
-/// Whose records these are: it decides product, vendor and cloud provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// AWS's own VPC flow logs.
-    Aws,
-    /// flowlake's agent.
-    OnPremises,
-}
+use super::row::{Endpoint, Row, Rows, Sym, Texts, Verdict};
 
 /// Where and when a record belongs, as the caller found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +164,7 @@ fn version(record: &Record<'_>, texts: &mut Texts) -> Sym {
 /// What has no OCSF attribute: the sublocation, then an action that is neither ACCEPT nor REJECT, then unknown columns in
 /// the header's order, `-` written `_` as Security Lake does.
 fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -> (u32, u16) {
-    let before = rows.pairs();
+    let before = rows.pair_count();
     for (key, field) in [("sublocation_id", Field::SublocationId), ("sublocation_type", Field::SublocationType)] {
         if let Some(text) = record.text(field) {
             rows.push_pair(key, text);
@@ -188,5 +176,5 @@ fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -
     for (name, value) in unknown_values(header, line) {
         rows.push_unknown(name, value);
     }
-    (before, u16::try_from(rows.pairs() - before).unwrap_or(u16::MAX))
+    (before, u16::try_from(rows.pair_count() - before).unwrap_or(u16::MAX))
 }

@@ -8,9 +8,9 @@ mod mapping;
 mod row;
 mod schema;
 
-pub use columns::{Rows, batches};
-pub use mapping::{Origin, Placement, map, milliseconds};
-pub use row::{Endpoint, Row, Sym, Texts, Verdict};
+pub use columns::batches;
+pub use mapping::{Placement, map, milliseconds};
+pub use row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict};
 pub use schema::{Column, TREE, Type, schema};
 
 /// The OCSF version that rows say they follow.

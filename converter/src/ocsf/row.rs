@@ -156,3 +156,77 @@ pub struct Row {
     /// `unmapped`: first pair and number of pairs in the rows' common list.
     pub unmapped: (u32, u16),
 }
+
+/// Whose records these are: it decides product, vendor and cloud provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// AWS's own VPC flow logs.
+    Aws,
+    /// flowlake's agent.
+    OnPremises,
+}
+
+/// Rows of one partition, with their texts.
+#[derive(Debug, Default)]
+pub struct Rows {
+    pub(super) texts: Texts,
+    pub(super) rows: Vec<Row>,
+    /// Keys and values of `unmapped`, of all rows.
+    pub(super) pairs: Vec<(Sym, Sym)>,
+    /// Scratch for a key's OCSF form.
+    key: String,
+}
+
+impl Rows {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes that the rows take, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.pairs.len() * size_of::<(Sym, Sym)>() + self.texts.bytes()
+    }
+
+    /// Bytes of the longest text.
+    #[must_use]
+    pub fn longest_text(&self) -> usize {
+        self.texts.longest()
+    }
+
+    /// Sorts the rows by time; those of one time stay in order.
+    pub fn sort(&mut self) {
+        if !self.rows.is_sorted_by_key(|row| row.time) {
+            self.rows.sort_by_key(|row| row.time);
+        }
+    }
+
+    pub(super) fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    pub(super) fn pair_count(&self) -> u32 {
+        u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn push_pair(&mut self, key: &str, value: &str) {
+        let pair = (self.texts.intern(key), self.texts.intern(value));
+        self.pairs.push(pair);
+    }
+
+    /// A pair whose key is a column's name, with `_` for `-`.
+    pub(super) fn push_unknown(&mut self, name: &str, value: &str) {
+        self.key.clear();
+        self.key.extend(name.chars().map(|letter| if letter == '-' { '_' } else { letter }));
+        let pair = (self.texts.intern(&self.key), self.texts.intern(value));
+        self.pairs.push(pair);
+    }
+}

@@ -7,7 +7,11 @@ use clap::Args;
 use flowlake_common::{time, vpc::Format};
 use ipnet::IpNet;
 
-use crate::{capture::Direction, decode::FiveTuple, flow};
+use crate::{
+    capture::Direction,
+    decode::{FiveTuple, Tunnel, Tunnels},
+    flow,
+};
 
 /// Turn capture files into VPC flow log records, the same bytes every time
 #[derive(Debug, Args)]
@@ -39,6 +43,9 @@ pub(in crate::command) struct Arguments {
     /// Networks of this side: traffic from them is egress, traffic to them ingress, unless the capture says better
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     local_networks: Vec<String>,
+    /// Tunnels whose innermost IP header makes the flow: gre, erspan, vxlan, geneve, ipip, gtp-u
+    #[arg(long, value_name = "TUNNEL,…", value_delimiter = ',')]
+    decapsulate: Vec<String>,
 }
 
 /// What `replay` is to do, checked.
@@ -53,6 +60,7 @@ pub(super) struct Settings {
     pub(super) region: String,
     pub(super) interface_id: String,
     pub(super) per_interface: bool,
+    pub(super) decapsulate: Tunnels,
     local_networks: Vec<IpNet>,
 }
 
@@ -76,6 +84,7 @@ impl TryFrom<Arguments> for Settings {
             interface_id,
             per_interface,
             local_networks,
+            decapsulate,
         } = arguments;
         ensure!(interval == 60 || interval == 600, "--interval {interval}: AWS has windows of 60 and of 600 seconds");
         ensure!(
@@ -95,6 +104,7 @@ impl TryFrom<Arguments> for Settings {
             region,
             interface_id,
             per_interface,
+            decapsulate: decapsulate.iter().map(|name| parse_tunnel(name)).collect::<anyhow::Result<_>>()?,
             local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,
         })
     }
@@ -122,6 +132,13 @@ fn check_word(flag: &str, word: &str) -> anyhow::Result<()> {
         bail!("{flag} '{word}': at most 64 letters, digits, '-' and '_'");
     }
     Ok(())
+}
+
+fn parse_tunnel(name: &str) -> anyhow::Result<Tunnel> {
+    Tunnel::named(name).with_context(|| {
+        let known = Tunnel::ALL.map(|(_, known)| known).join(", ");
+        format!("--decapsulate '{name}': not one of {known}")
+    })
 }
 
 fn parse_network(text: &str) -> anyhow::Result<IpNet> {
