@@ -4,7 +4,7 @@ VENV   := target/venv
 PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint setup
+.PHONY: help demo test soak bench fuzz lint setup
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,13 @@ soak: setup ## what takes longer than `make test` may
 bench: setup ## what a packet and a row cost, and two ratios against what users have today
 	cargo bench --workspace --benches -q
 	tests/bench/ratios.sh
+
+fuzz: ## each fuzz target for SECONDS_EACH (60) seconds; needs cargo-fuzz
+	@for target in decode nflog capture replay log; do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$${SECONDS_EACH:-60} -rss_limit_mb=1024 -timeout=10 || exit 1; \
+	done
 
 lint: ## format, clippy, dependency policy
 	cargo fmt --check

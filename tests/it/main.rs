@@ -5,6 +5,7 @@
 mod bad_input;
 mod captures;
 mod convert;
+mod fuzz_seeds;
 mod lake;
 mod public_captures;
 mod replay;

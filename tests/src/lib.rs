@@ -3,5 +3,7 @@
 pub mod capture;
 pub mod corpus;
 pub mod frame;
+pub mod fuzz;
 pub mod random;
+pub mod seeds;
 pub mod traffic;

@@ -1,13 +1,14 @@
-//! `flowlake-generate`: captures and flow logs of our own making, for benches.
+//! `flowlake-generate`: captures and flow logs of our own making, for benches, and seeds for fuzzing.
 
 use std::{env, fs::File, io, path::Path, process::ExitCode};
 
 use flowlake_tests::{
     corpus::{self, Version},
-    traffic,
+    seeds, traffic,
 };
 
-const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | v2 DIR FILES LINES | v5 DIR FILES LINES";
+const USAGE: &str =
+    "usage: flowlake-generate capture FILE PACKETS FLOWS | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0";
 
 #[expect(clippy::print_stderr, reason = "this is the command line")]
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn generate(arguments: &[String]) -> Option<io::Result<()>> {
             File::create(path).and_then(|mut file| traffic::write(&mut file, many.into(), each.into()).map(drop))
         }
         "v2" => corpus::write(path, Version::V2, many, each),
+        "seeds" => seeds::write(path),
         "v5" => corpus::write(path, Version::V5, many, each),
         _ => return None,
     })

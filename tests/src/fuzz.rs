@@ -1,0 +1,142 @@
+//! What the fuzz targets do with bytes: never panic, and keep the counts. The ordinary tests replay the seeds through the
+//! same functions, so a finding becomes a test by adding its file.
+
+use std::convert::Infallible;
+
+use flowlake_agent::{
+    capture::{CaptureFile, Direction},
+    decode::{self, Fragments, Tunnel, Tunnels},
+    emit::{Identity, record},
+    flow::{Closed, Key, Settings, Windows},
+};
+use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
+use flowlake_converter::{
+    input::{FlowLog, Item},
+    ocsf::{self, Placement, Rows},
+};
+
+/// What a target does with its bytes.
+pub type Target = fn(&[u8]);
+
+/// The targets, by name.
+pub const TARGETS: [(&str, Target); 5] =
+    [("decode", decode), ("nflog", nflog), ("capture", capture), ("replay", replay), ("log", log)];
+
+/// The link types that [`decode`] chooses from.
+pub const LINK_TYPES: [u16; 14] = [0, 1, 9, 50, 51, 104, 108, 113, 204, 219, 228, 229, 276, 101];
+
+/// A frame behind two bytes that choose its link type and the tunnels to look into.
+pub fn decode(bytes: &[u8]) {
+    let [link_type, tunnels, frame @ ..] = bytes else {
+        return;
+    };
+    let link_type = LINK_TYPES[usize::from(*link_type) % LINK_TYPES.len()];
+    decode_frame(link_type, frame, tunnels_of(*tunnels));
+}
+
+/// A frame of LINKTYPE_NFLOG.
+pub fn nflog(bytes: &[u8]) {
+    decode_frame(239, bytes, Tunnels::default());
+}
+
+fn decode_frame(link_type: u16, frame: &[u8], tunnels: Tunnels) {
+    let wire_length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let all = decode::decode(link_type, frame, wire_length, tunnels);
+    if let Ok(mut decoded) = all {
+        Fragments::default().complete(&mut decoded, 0);
+        assert!(decoded.tuple.ipv6 || decoded.tuple.source[4..] == [0; 12], "an IPv4 address in four bytes");
+    }
+}
+
+fn tunnels_of(bits: u8) -> Tunnels {
+    let chosen = Tunnel::ALL.into_iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+    chosen.map(|(_, (tunnel, _))| tunnel).collect()
+}
+
+/// A capture file: every packet it gives lies in it.
+pub fn capture(bytes: &[u8]) {
+    let Ok(mut file) = CaptureFile::open(bytes) else {
+        return;
+    };
+    let mut captured = 0;
+    while let Ok(Some(packet)) = file.next_packet() {
+        captured += packet.data.len();
+        let interface = packet.interface;
+        assert!(interface < file.interfaces().len());
+    }
+    assert!(captured <= bytes.len());
+}
+
+/// A capture through decode, a small flow table and the text writer: every packet that has a 5-tuple is in a record, and
+/// every record reads back.
+pub fn replay(bytes: &[u8]) {
+    let Ok(mut file) = CaptureFile::open(bytes) else {
+        return;
+    };
+    let format = Format::all_fields();
+    let mut header = Vec::new();
+    write_header(&format, &mut header);
+    let header = Header::parse(std::str::from_utf8(&header).unwrap_or_default().trim_end());
+    let Ok(header) = header else {
+        unreachable!("our own header");
+    };
+    let identity =
+        Identity { account_id: "0".to_owned(), region: "r".to_owned(), interface_ids: vec!["eni-0".to_owned()] };
+    let (mut observed, mut recorded, mut line) = (0, 0, Vec::new());
+    let mut write = |closed: Closed| {
+        for entry in &closed.entries {
+            recorded += entry.packets;
+            line.clear();
+            let written = record(&identity, closed.start, entry);
+            write_line(&format, &written, &mut line);
+            let text = std::str::from_utf8(&line).unwrap_or_default().trim_end();
+            // Before 1970 there are no flow logs: such a record is written, and not read again.
+            assert!(closed.start < 0 || parse_line(&header, text).is_ok(), "{text}");
+        }
+        Ok::<(), Infallible>(())
+    };
+    let mut windows = Windows::new(Settings { interval: 60, max_flows: 16 });
+    let mut fragments = Fragments::default();
+    while let Ok(Some(packet)) = file.next_packet() {
+        let found = decode::decode(packet.link_type, packet.data, packet.wire_length, tunnels_of(0xff));
+        let Ok(mut decoded) = found else {
+            continue;
+        };
+        fragments.complete(&mut decoded, packet.time_us);
+        let key = Key { tuple: decoded.tuple, interface: 0, direction: Some(Direction::Ingress) };
+        let held = packet.time_us.clamp(i64::MIN / 2, i64::MAX / 2);
+        let Ok(()) = windows.observe(held, key, decoded.ip_bytes, decoded.tcp_flags, &mut write);
+        observed += 1;
+    }
+    let Ok(()) = windows.close_all(&mut write);
+    assert_eq!(recorded, observed);
+}
+
+/// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.
+pub fn log(bytes: &[u8]) {
+    const UNPACKED: u64 = 8 << 20;
+    let Ok(source) = flowlake_common::codec::Decoder::new(bytes, UNPACKED) else {
+        return;
+    };
+    let Ok(Ok(Some(mut log))) = FlowLog::open(source) else {
+        return;
+    };
+    let (mut rows, mut last, mut records) = (Rows::default(), 0, 0);
+    while let Ok(Some(item)) = log.next_item() {
+        match item {
+            Item::Record { line, text, record, header } => {
+                assert!(line > last, "lines come in order");
+                last = line;
+                records += 1;
+                let placement = Placement { account: "0", region: "r", time: 0 };
+                ocsf::map(&record, header, text, placement, &mut rows);
+            }
+            Item::Reject(reject) => {
+                assert!(reject.line > last && !reject.reason.is_empty());
+                last = reject.line;
+            }
+            Item::Header => {}
+        }
+    }
+    assert_eq!(rows.len(), records);
+}
