@@ -16,9 +16,12 @@ missing=()
 for package in gcc libc6-dev python3 python3-venv ca-certificates; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
-# An independent dissector to compare with. Too much to put on a developer's machine unasked: there its test skips, loudly.
+# An independent dissector, and what a real firewall in namespaces needs. Too much to put on a developer's machine unasked:
+# there their tests skip, loudly.
 if [[ ${CI:-} == true ]]; then
-  dpkg-query -W -f '${Status}' tshark 2>/dev/null | grep -q 'install ok installed' || missing+=(tshark)
+  for package in tshark tcpdump nftables iproute2; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
 fi
 # A Python that is not Debian's own may serve as well.
 if python3 -c 'import venv, ensurepip' 2>/dev/null; then

@@ -13,7 +13,7 @@ use flowlake_agent::{
     capture::CaptureFile,
     decode::{self, Fragments, Tunnels},
     emit::{Identity, record},
-    flow::{Closed, Key, Settings, Windows},
+    flow::{Action, Closed, Key, Settings, Windows},
 };
 use flowlake_common::vpc::{Format, write_line};
 use flowlake_tests::traffic;
@@ -37,7 +37,7 @@ fn decoded(capture: &[u8]) -> Vec<(i64, Key, u32, u8)> {
     let mut all = Vec::new();
     while let Some(packet) = file.next_packet().unwrap() {
         let decoded = decode::decode(packet.link_type, packet.data, packet.wire_length, Tunnels::default()).unwrap();
-        let key = Key { tuple: decoded.tuple, interface: 0, direction: None };
+        let key = Key { tuple: decoded.tuple, interface: 0, direction: None, action: Action::Accept };
         all.push((packet.time_us, key, decoded.ip_bytes, decoded.tcp_flags));
     }
     all

@@ -13,3 +13,4 @@ mod sql;
 mod support;
 mod tshark;
 mod tunnels;
+mod verdict;

@@ -7,7 +7,7 @@ use flowlake_agent::{
     capture::{CaptureFile, Direction},
     decode::{self, Fragments, Tunnel, Tunnels},
     emit::{Identity, record},
-    flow::{Closed, Key, Settings, Windows},
+    flow::{Action, Closed, Key, Settings, Windows},
 };
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
@@ -103,7 +103,8 @@ pub fn replay(bytes: &[u8]) {
             continue;
         };
         fragments.complete(&mut decoded, packet.time_us);
-        let key = Key { tuple: decoded.tuple, interface: 0, direction: Some(Direction::Ingress) };
+        let key =
+            Key { tuple: decoded.tuple, interface: 0, direction: Some(Direction::Ingress), action: Action::Accept };
         let held = packet.time_us.clamp(i64::MIN / 2, i64::MAX / 2);
         let Ok(()) = windows.observe(held, key, decoded.ip_bytes, decoded.tcp_flags, &mut write);
         observed += 1;

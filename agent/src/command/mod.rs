@@ -18,6 +18,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run of the program")]
 enum Command {
     Replay(replay::Arguments),
     /// List the flow log fields that can be written

@@ -4,18 +4,19 @@
 
 mod input;
 mod settings;
+mod verdict;
 
 use std::io;
 
 use flowlake_common::{hash, outcome::Outcome, progress::Progress};
 
-use self::{input::Source, settings::Settings};
+use self::{input::Source, settings::Settings, verdict::Verdicts};
 use super::{say, summary::Summary};
 use crate::{
-    capture::{CaptureFile, Packet},
-    decode::{self, Fragments, Undecoded},
+    capture::{CaptureFile, Direction, Packet},
+    decode::{self, Decoded, Fragments, Undecoded},
     emit::{Identity, LogDirectory, Output, TextStream},
-    flow::{Closed, Key, Windows},
+    flow::{Action, Closed, Key, Windows},
 };
 
 pub(super) use settings::Arguments;
@@ -47,6 +48,7 @@ struct Replay {
     settings: Settings,
     identity: Identity,
     fragments: Fragments,
+    verdicts: Option<Verdicts>,
     windows: Windows,
     output: Output<Box<dyn io::Write>>,
     summary: Summary,
@@ -71,10 +73,22 @@ fn replay(settings: Settings) -> io::Result<Outcome> {
         settings,
         identity,
         fragments: Fragments::default(),
+        verdicts: None,
         output,
         summary: Summary::default(),
         outcome: Outcome::Clean,
     };
+    if let Some(path) = replay.settings.verdict.clone() {
+        match Verdicts::open(input::Input::of(&path), &Progress::hidden()) {
+            Ok(verdicts) => replay.verdicts = Some(verdicts),
+            // Without its verdicts the replay would say ACCEPT of what was dropped.
+            Err(message) => {
+                progress.finish();
+                say(&format!("--verdict: {message}; nothing was replayed"));
+                return Ok(Outcome::Failed);
+            }
+        }
+    }
     for input in input::in_order(&replay.settings.files) {
         let read = match input.and_then(|input| Ok((input.open(&progress)?, input.name))) {
             Ok((capture, name)) => replay.file(capture, &name, &progress),
@@ -149,27 +163,55 @@ impl Replay {
     #[inline]
     fn packet(&mut self, interface: u16, packet: &Packet<'_>) -> io::Result<()> {
         self.summary.packets += 1;
-        let mut decoded =
-            match decode::decode(packet.link_type, packet.data, packet.wire_length, self.settings.decapsulate) {
-                Ok(decoded) => decoded,
-                Err(reason) => {
-                    self.summary.lost(reason);
-                    return Ok(());
-                }
-            };
-        let time_us = packet.time_us.clamp(settings::TIMES_HELD.0, settings::TIMES_HELD.1);
-        self.fragments.complete(&mut decoded, time_us);
+        let tunnels = self.settings.decapsulate;
+        let decoded = match decode::decode(packet.link_type, packet.data, packet.wire_length, tunnels) {
+            Ok(decoded) => decoded,
+            Err(reason) => {
+                self.summary.lost(reason);
+                return Ok(());
+            }
+        };
+        let time_us = decoded.time_us.unwrap_or(packet.time_us);
+        self.drops_until(time_us)?;
         let direction = packet.direction.or(decoded.direction).or_else(|| self.settings.direction(&decoded.tuple));
-        let key = Key { tuple: decoded.tuple, interface, direction };
+        let action = if decoded.dropped { Action::Reject } else { Action::Accept };
+        let ports_missing = self.observe(time_us, decoded, interface, direction, action)?;
+        self.summary.recorded += 1;
+        self.summary.ip_bytes += u64::from(decoded.ip_bytes);
+        self.summary.ports_missing += u64::from(ports_missing);
+        self.summary.odd_times += u64::from(!settings::LIKELY_TIMES.contains(&time_us));
+        Ok(())
+    }
+
+    /// Takes what the firewall's log says up to a time.
+    #[inline]
+    fn drops_until(&mut self, time_us: i64) -> io::Result<()> {
+        while let Some(dropped) = self.verdicts.as_mut().and_then(|verdicts| verdicts.next_until(time_us)) {
+            let direction = dropped.decoded.direction;
+            self.observe(dropped.time_us, dropped.decoded, 0, direction, Action::Reject)?;
+            self.summary.dropped += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds a packet to its window. Says whether its ports are missing.
+    #[inline]
+    fn observe(
+        &mut self,
+        time_us: i64,
+        mut decoded: Decoded,
+        interface: u16,
+        direction: Option<Direction>,
+        action: Action,
+    ) -> io::Result<bool> {
+        let time_us = time_us.clamp(settings::TIMES_HELD.0, settings::TIMES_HELD.1);
+        self.fragments.complete(&mut decoded, time_us);
+        let key = Key { tuple: decoded.tuple, interface, direction, action };
         let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
         self.windows.observe(time_us, key, decoded.ip_bytes, decoded.tcp_flags, |closed| {
             write(output, identity, summary, &closed)
         })?;
-        self.summary.recorded += 1;
-        self.summary.ip_bytes += u64::from(decoded.ip_bytes);
-        self.summary.ports_missing += u64::from(decoded.ports_missing);
-        self.summary.odd_times += u64::from(!settings::LIKELY_TIMES.contains(&packet.time_us));
-        Ok(())
+        Ok(decoded.ports_missing)
     }
 
     /// Our number of an interface, by its name; the same name in two files is the same interface.
@@ -194,6 +236,15 @@ impl Replay {
     }
 
     fn finish(mut self) -> io::Result<Outcome> {
+        self.drops_until(i64::MAX)?;
+        if let Some(verdicts) = self.verdicts.take() {
+            self.summary.verdict_log = true;
+            self.summary.drops_unread = verdicts.unread;
+            if let Some(damage) = verdicts.damage {
+                say(&damage);
+                self.outcome = Outcome::Failed;
+            }
+        }
         let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
         self.windows.close_all(|closed| write(output, identity, summary, &closed))?;
         self.output.finish()?;
@@ -209,6 +260,7 @@ fn write(
     closed: &Closed,
 ) -> io::Result<()> {
     summary.records += closed.entries.len() as u64;
+    summary.verdict_unmatched += closed.verdict_unmatched;
     output.write(identity, closed)
 }
 

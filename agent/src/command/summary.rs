@@ -16,6 +16,14 @@ pub(super) struct Summary {
     undecoded: [u64; Undecoded::ALL.len()],
     /// Recorded, but with port 0 because the ports were not there to see.
     pub(super) ports_missing: u64,
+    /// Whether the firewall's log was read beside the capture.
+    pub(super) verdict_log: bool,
+    /// Drops that it told; not among the packets.
+    pub(super) dropped: u64,
+    /// Its packets that told no drop of an IP packet.
+    pub(super) drops_unread: u64,
+    /// Drops that were not seen on the way in.
+    pub(super) verdict_unmatched: u64,
     /// Recorded in their own windows, but not believed: before 2010 or from 2100 on.
     pub(super) odd_times: u64,
 }
@@ -53,6 +61,14 @@ impl fmt::Display for Summary {
             if count > 0 {
                 write!(f, "\n{count:>12} not recorded: {reason}")?;
             }
+        }
+        if self.verdict_log {
+            let Self { dropped, drops_unread, verdict_unmatched, .. } = self;
+            write!(
+                f,
+                "\n{dropped} drops in the firewall's log, recorded as REJECT; {verdict_unmatched} of them were not"
+            )?;
+            write!(f, " seen on their way in; {drops_unread} packets of the log tell no drop")?;
         }
         for (count, note) in [
             (self.ports_missing, "recorded with port 0: cut off, or a fragment whose first was not seen"),

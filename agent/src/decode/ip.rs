@@ -64,7 +64,7 @@ fn ipv4(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
         protocol: protocol.0,
         first,
     });
-    let mut decoded = Decoded { tuple, ip_bytes, tcp_flags: 0, direction: None, ports_missing: false, fragment };
+    let mut decoded = Decoded { fragment, ..Decoded::of(tuple, ip_bytes) };
     let captured = within(packet, header_length, ip_bytes);
     if first {
         transport(&mut decoded, captured, protocol);
@@ -115,7 +115,7 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
         }
     }
     let tuple = FiveTuple { source, destination, source_port: 0, destination_port: 0, protocol: next.0, ipv6: true };
-    let mut decoded = Decoded { tuple, ip_bytes, tcp_flags: 0, direction: None, ports_missing: false, fragment };
+    let mut decoded = Decoded { fragment, ..Decoded::of(tuple, ip_bytes) };
     if first {
         transport(&mut decoded, rest, next);
     } else {

@@ -65,12 +65,16 @@ pub(super) struct Link {
     /// Bytes in front of the IP header; within the frame.
     pub(super) header_length: usize,
     pub(super) direction: Option<Direction>,
+    /// Whether the firewall dropped the packet: it came by way of its log.
+    pub(super) dropped: bool,
+    /// The packet's own time, where the header has a better one than the capture.
+    pub(super) time_us: Option<i64>,
 }
 
 /// Finds the IP header of a frame.
 #[inline]
 pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
-    let mut direction = None;
+    let (mut direction, mut time_us) = (None, None);
     let header_length = match link_type {
         LINKTYPE_ETHERNET => ethernet(frame, 0, MAX_DEPTH),
         raw if LINKTYPES_RAW.contains(&raw) => Ok(0),
@@ -96,13 +100,17 @@ pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
         LINKTYPE_PPP_ETHER => point_to_point(frame, PPPOE_HEADER, MAX_DEPTH),
         LINKTYPE_C_HDLC => ether_payload(frame, 4, ether_type_at(frame, 2)?, MAX_DEPTH),
         LINKTYPE_MPLS => mpls(frame, 0, MAX_DEPTH),
-        LINKTYPE_NFLOG => nflog::payload(frame),
+        LINKTYPE_NFLOG => {
+            let logged = nflog::decode(frame)?;
+            (direction, time_us) = (logged.direction, logged.time_us);
+            Ok(logged.payload)
+        }
         _ => return Err(Undecoded::UnknownLinkType),
     }?;
     if header_length > frame.len() {
         return Err(Undecoded::CutOff);
     }
-    Ok(Link { header_length, direction })
+    Ok(Link { header_length, direction, dropped: link_type == LINKTYPE_NFLOG, time_us })
 }
 
 /// An Ethernet frame that starts at `start`; also what tunnels and pseudowires carry. Gives where its IP header starts.

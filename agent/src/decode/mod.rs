@@ -57,12 +57,31 @@ pub struct Decoded {
     pub ip_bytes: u32,
     /// Flags as AWS records them: FIN 1, SYN 2, RST 4, and 16 for SYN with ACK.
     pub tcp_flags: u8,
-    /// The direction that a cooked header tells.
+    /// The direction that a cooked header or the firewall's hook tells.
     pub direction: Option<Direction>,
+    /// Whether the firewall dropped it: it was captured from its log (NFLOG), not on an interface.
+    pub dropped: bool,
+    /// The packet's own time in microseconds since the epoch, where that is better than the capture's.
+    pub time_us: Option<i64>,
     /// Whether the ports are missing though the protocol has some: cut off by the snap length, or a later fragment.
     pub ports_missing: bool,
     /// For a fragment, which datagram it is of and whether it is the first.
     pub fragment: Option<FragmentId>,
+}
+
+impl Decoded {
+    fn of(tuple: FiveTuple, ip_bytes: u32) -> Self {
+        Self {
+            tuple,
+            ip_bytes,
+            tcp_flags: 0,
+            direction: None,
+            dropped: false,
+            time_us: None,
+            ports_missing: false,
+            fragment: None,
+        }
+    }
 }
 
 /// Why a packet has no flow.
@@ -90,6 +109,8 @@ pub fn decode(link_type: u16, frame: &[u8], wire_length: u32, tunnels: Tunnels) 
     let (packet, wire_length) = behind(frame, link.header_length, wire_length);
     let mut decoded = tunnel::innermost(packet, wire_length, tunnels)?;
     decoded.direction = link.direction;
+    decoded.dropped = link.dropped;
+    decoded.time_us = link.time_us;
     Ok(decoded)
 }
 

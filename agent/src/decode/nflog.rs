@@ -4,25 +4,40 @@
 //! to four bytes. The packet is the payload attribute. Source: the kernel's nfnetlink_log.h.
 
 use super::Undecoded;
+use crate::capture::Direction;
 
 const HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
+const PACKET_HEADER: u16 = 1;
+const TIMESTAMP: u16 = 3;
 const PAYLOAD: u16 = 9;
 /// Attributes of one message that are looked at; the kernel writes some twenty.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// Where the logged packet's IP header starts. The family tells whether there is one.
-pub(super) fn payload(frame: &[u8]) -> Result<usize, Undecoded> {
+/// What a message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Logged {
+    /// Where the packet's IP header starts.
+    pub(super) payload: usize,
+    /// Into the host for what was dropped before or in routing, out of it for what was dropped on its way out.
+    pub(super) direction: Option<Direction>,
+    /// When the kernel took the packet, microseconds since the epoch; it does not always say.
+    pub(super) time_us: Option<i64>,
+}
+
+/// Reads a message.
+pub(super) fn decode(frame: &[u8]) -> Result<Logged, Undecoded> {
     const FAMILIES: [u8; 4] = [2, 7, 10, 1]; // IPv4, bridge, IPv6, and nftables' inet
     let family = *frame.first().ok_or(Undecoded::CutOff)?;
     if !FAMILIES.contains(&family) {
         return Err(Undecoded::NotIp);
     }
-    // An attribute is shorter than 2^16, so a length that only makes sense the other way round shows the order.
+    // The attributes are in the capturing host's byte order; only one of the two leads to a payload.
     walk(frame, u16::from_le_bytes).or_else(|_| walk(frame, u16::from_be_bytes))
 }
 
-fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<usize, Undecoded> {
+fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
+    let mut logged = Logged { payload: 0, direction: None, time_us: None };
     let mut at = HEADER;
     for _ in 0..MAX_ATTRIBUTES {
         let header = frame.get(at..at + ATTRIBUTE_HEADER).ok_or(Undecoded::CutOff)?;
@@ -30,10 +45,30 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<usize, Undecoded> {
         if length < ATTRIBUTE_HEADER {
             return Err(Undecoded::Malformed);
         }
-        if half([header[2], header[3]]) == PAYLOAD {
-            return Ok(at + ATTRIBUTE_HEADER);
+        let value = frame.get(at + ATTRIBUTE_HEADER..at + length).unwrap_or_default();
+        match half([header[2], header[3]]) {
+            PACKET_HEADER => logged.direction = value.get(2).and_then(|hook| direction(*hook)),
+            TIMESTAMP => logged.time_us = time(value),
+            PAYLOAD => return Ok(Logged { payload: at + ATTRIBUTE_HEADER, ..logged }),
+            _ => {}
         }
         at += length.next_multiple_of(4);
     }
     Err(Undecoded::Malformed)
+}
+
+/// The hook's number: prerouting, input, forward, output, postrouting (netfilter.h).
+fn direction(hook: u8) -> Option<Direction> {
+    match hook {
+        0..=2 => Some(Direction::Ingress),
+        3 | 4 => Some(Direction::Egress),
+        _ => None,
+    }
+}
+
+/// Seconds and microseconds, eight bytes each, in network order.
+fn time(value: &[u8]) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| Some(u64::from_be_bytes(value.get(range)?.try_into().ok()?));
+    let seconds = i64::try_from(number(0..8)?).ok()?;
+    seconds.checked_mul(1_000_000)?.checked_add(i64::try_from(number(8..16)?).ok()?)
 }

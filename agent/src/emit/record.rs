@@ -2,7 +2,10 @@
 
 use flowlake_common::vpc::{Field, Record, Value};
 
-use crate::{capture::Direction, flow::Entry};
+use crate::{
+    capture::Direction,
+    flow::{Action, Entry},
+};
 
 /// What the records say of themselves beside the flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +42,11 @@ pub fn record<'a>(identity: &'a Identity, window_start: i64, entry: &Entry) -> R
     record.set(Field::Start, seconds(entry.first_us));
     record.set(Field::End, seconds(entry.last_us));
     // Without a verdict source every packet that was seen counts as accepted; the README says so.
-    record.set(Field::Action, Value::Text("ACCEPT"));
+    let action = match entry.key.action {
+        Action::Accept => "ACCEPT",
+        Action::Reject => "REJECT",
+    };
+    record.set(Field::Action, Value::Text(action));
     record.set(Field::LogStatus, Value::Text("OK"));
     record.set(Field::TcpFlags, Value::Int(entry.tcp_flags.into()));
     record.set(Field::Type, Value::Text(if tuple.ipv6 { "IPv6" } else { "IPv4" }));

@@ -4,7 +4,8 @@
 //! exactly one closed window; memory is bounded by the flow limit, because a full table gives up its oldest chunk early.
 
 mod table;
+mod verdict;
 mod window;
 
-pub use table::{Entry, Key};
+pub use table::{Action, Entry, Key};
 pub use window::{Closed, Settings, Windows};

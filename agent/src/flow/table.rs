@@ -13,6 +13,16 @@ use crate::{capture::Direction, decode::FiveTuple};
 /// Entries of a chunk: about 300 KiB.
 const CHUNK: usize = 4096;
 
+/// What became of a flow's packets. ACCEPT stands before REJECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Action {
+    /// Seen on an interface.
+    Accept,
+    /// Dropped by the firewall, by its own log.
+    Reject,
+}
+
 /// What makes a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -22,6 +32,8 @@ pub struct Key {
     pub interface: u16,
     /// Which way its packets went; `None` when nobody knows.
     pub direction: Option<Direction>,
+    /// What became of its packets.
+    pub action: Action,
 }
 
 /// One flow in one window.

@@ -6,7 +6,10 @@
 
 use foldhash::fast::RandomState;
 
-use super::table::{Entry, Key, Table};
+use super::{
+    table::{Entry, Key, Table},
+    verdict,
+};
 
 /// Windows open at once.
 const MAX_OPEN: usize = 4;
@@ -32,8 +35,10 @@ impl Default for Settings {
 pub struct Closed {
     /// The window's first second, Unix time.
     pub start: i64,
-    /// Its flows, by interface, then by first packet, then by arrival.
+    /// Its flows, by interface, then by first packet, then ACCEPT before REJECT, then by arrival.
     pub entries: Vec<Entry>,
+    /// Packets that the firewall dropped on their way in, but that no interface saw in this window.
+    pub verdict_unmatched: u64,
 }
 
 /// The open windows of a capture.
@@ -148,8 +153,9 @@ impl Windows {
 }
 
 fn sorted(start_us: i64, mut entries: Vec<Entry>) -> Closed {
-    entries.sort_by_key(|entry| (entry.key.interface, entry.first_us));
-    Closed { start: start_us.div_euclid(1_000_000), entries }
+    let verdict_unmatched = verdict::subtract(&mut entries);
+    entries.sort_by_key(|entry| (entry.key.interface, entry.first_us, entry.key.action));
+    Closed { start: start_us.div_euclid(1_000_000), entries, verdict_unmatched }
 }
 
 #[cfg(test)]
@@ -159,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::FiveTuple;
+    use crate::{capture::Direction, decode::FiveTuple, flow::Action};
 
     fn key(number: u8) -> Key {
         let tuple = FiveTuple {
@@ -170,7 +176,7 @@ mod tests {
             protocol: 6,
             ipv6: true,
         };
-        Key { tuple, interface: u16::from(number % 3), direction: None }
+        Key { tuple, interface: u16::from(number % 3), direction: None, action: Action::Accept }
     }
 
     fn run(settings: Settings, packets: &[(i64, u8)]) -> Vec<Closed> {
@@ -215,6 +221,40 @@ mod tests {
         let packets: u64 = all.iter().flat_map(|closed| &closed.entries).map(|entry| entry.packets).sum();
         assert_eq!(packets, 4);
         assert!(all.len() > 1);
+    }
+
+    #[test]
+    fn what_the_firewall_dropped_on_its_way_in_is_not_accepted() {
+        let (ingress, egress) = (Some(Direction::Ingress), Some(Direction::Egress));
+        let (seen, dropped) = (Action::Accept, Action::Reject);
+        for (packets, expected, unmatched) in [
+            // Seen three times, dropped twice: one was accepted.
+            (vec![(ingress, seen, 3), (ingress, dropped, 2)], vec![(seen, 1), (dropped, 2)], 0),
+            // A tap that does not know directions.
+            (vec![(None, seen, 3), (ingress, dropped, 3)], vec![(dropped, 3)], 0),
+            // Dropped on its way out: the tap never saw it.
+            (vec![(egress, seen, 3), (egress, dropped, 2)], vec![(seen, 3), (dropped, 2)], 0),
+            // More dropped than seen.
+            (vec![(ingress, seen, 1), (ingress, dropped, 3)], vec![(dropped, 3)], 2),
+        ] {
+            let mut windows = Windows::new(Settings::default());
+            for (direction, action, count) in packets {
+                for _ in 0..count {
+                    let key = Key { direction, action, ..key(1) };
+                    windows.observe(0, key, 10, 0, |_| Ok::<(), Infallible>(())).unwrap();
+                }
+            }
+            let mut all = Vec::new();
+            windows
+                .close_all(|closed| {
+                    all.push(closed);
+                    Ok::<(), Infallible>(())
+                })
+                .unwrap();
+            let found: Vec<_> = all[0].entries.iter().map(|entry| (entry.key.action, entry.packets)).collect();
+            assert_eq!((found, all[0].verdict_unmatched), (expected, unmatched));
+            assert!(all[0].entries.iter().all(|entry| entry.bytes == entry.packets * 10));
+        }
     }
 
     type Sums = HashMap<(i64, Key), (u64, u64, i64, i64, u8)>;

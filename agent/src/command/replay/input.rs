@@ -37,8 +37,7 @@ pub(super) fn in_order(files: &[PathBuf]) -> Vec<Result<Input, String>> {
     let mut inputs: Vec<(i64, Result<Input, String>)> = Vec::new();
     for path in files {
         let standard = path.as_os_str() == "-";
-        let name = if standard { "standard input".to_owned() } else { path.display().to_string() };
-        let input = Input { path: path.clone(), name };
+        let input = Input::of(path);
         let first = if files.len() == 1 || standard { Ok(i64::MAX) } else { input.first_time() };
         inputs.push(match first {
             Ok(time) => (time, Ok(input)),
@@ -50,6 +49,13 @@ pub(super) fn in_order(files: &[PathBuf]) -> Vec<Result<Input, String>> {
 }
 
 impl Input {
+    /// The file at a path; `-` is standard input.
+    pub(super) fn of(path: &Path) -> Self {
+        let standard = path.as_os_str() == "-";
+        let name = if standard { "standard input".to_owned() } else { path.display().to_string() };
+        Self { path: path.to_owned(), name }
+    }
+
     /// Opens the capture and reads its header.
     pub(super) fn open(&self, progress: &Progress) -> Result<CaptureFile<Source>, String> {
         let raw: Box<dyn Read> = if self.path.as_os_str() == "-" {

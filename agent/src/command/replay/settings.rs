@@ -46,6 +46,9 @@ pub(in crate::command) struct Arguments {
     /// Tunnels whose innermost IP header makes the flow: gre, erspan, vxlan, geneve, ipip, gtp-u
     #[arg(long, value_name = "TUNNEL,…", value_delimiter = ',')]
     decapsulate: Vec<String>,
+    /// NFLOG capture of what the firewall dropped meanwhile: REJECT records, and no ACCEPT for what was seen and dropped
+    #[arg(long, value_name = "NFLOG.pcap", conflicts_with = "per_interface")]
+    verdict: Option<PathBuf>,
 }
 
 /// What `replay` is to do, checked.
@@ -61,6 +64,7 @@ pub(super) struct Settings {
     pub(super) interface_id: String,
     pub(super) per_interface: bool,
     pub(super) decapsulate: Tunnels,
+    pub(super) verdict: Option<PathBuf>,
     local_networks: Vec<IpNet>,
 }
 
@@ -85,6 +89,7 @@ impl TryFrom<Arguments> for Settings {
             per_interface,
             local_networks,
             decapsulate,
+            verdict,
         } = arguments;
         ensure!(interval == 60 || interval == 600, "--interval {interval}: AWS has windows of 60 and of 600 seconds");
         ensure!(
@@ -104,6 +109,7 @@ impl TryFrom<Arguments> for Settings {
             region,
             interface_id,
             per_interface,
+            verdict,
             decapsulate: decapsulate.iter().map(|name| parse_tunnel(name)).collect::<anyhow::Result<_>>()?,
             local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,
         })

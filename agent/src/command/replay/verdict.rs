@@ -1,0 +1,64 @@
+//! The firewall's log beside a capture: what it dropped, in order of time.
+
+use flowlake_common::progress::Progress;
+
+use super::input::{Input, Source};
+use crate::{
+    capture::CaptureFile,
+    decode::{self, Decoded, Tunnels},
+};
+
+/// The log, read one drop ahead.
+pub(super) struct Verdicts {
+    capture: CaptureFile<Source>,
+    name: String,
+    next: Option<Dropped>,
+    /// Why the log ended early; said when it is used up.
+    pub(super) damage: Option<String>,
+    /// Packets of the log that tell no drop of an IP packet.
+    pub(super) unread: u64,
+}
+
+/// A packet that the firewall dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dropped {
+    pub(super) time_us: i64,
+    pub(super) decoded: Decoded,
+}
+
+impl Verdicts {
+    /// Opens the log; the message is for the user.
+    pub(super) fn open(input: Input, progress: &Progress) -> Result<Self, String> {
+        let capture = input.open(progress)?;
+        let mut verdicts = Self { capture, name: input.name, next: None, damage: None, unread: 0 };
+        verdicts.read_ahead();
+        Ok(verdicts)
+    }
+
+    /// The next drop, if it came no later than this.
+    pub(super) fn next_until(&mut self, time_us: i64) -> Option<Dropped> {
+        let next = self.next.filter(|next| next.time_us <= time_us)?;
+        self.read_ahead();
+        Some(next)
+    }
+
+    fn read_ahead(&mut self) {
+        self.next = loop {
+            let packet = match self.capture.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break None,
+                Err(damage) => {
+                    self.damage = Some(format!("{}: {damage}; drops after it are not known", self.name));
+                    break None;
+                }
+            };
+            // What the firewall drops is judged by its outermost header, whatever the flows are made of.
+            match decode::decode(packet.link_type, packet.data, packet.wire_length, Tunnels::default()) {
+                Ok(decoded) if decoded.dropped => {
+                    break Some(Dropped { time_us: decoded.time_us.unwrap_or(packet.time_us), decoded });
+                }
+                _ => self.unread += 1,
+            }
+        };
+    }
+}

@@ -1,0 +1,162 @@
+//! The firewall's verdict in replay: what it dropped is REJECT, and no ACCEPT for what was seen and dropped.
+
+use std::process::Command;
+
+use flowlake_tests::{
+    capture::{Pcap, Seen},
+    frame::{Link, Packet, SYN, Transport, ip, v4},
+};
+
+use crate::support::{Ran, agent, loudly, run, write};
+
+const LINKTYPE_NFLOG: u16 = 239;
+
+/// A message of the firewall's log, as the kernel and libpcap write it: hook, prefix, perhaps a time, and the packet.
+fn logged(hook: u8, time: Option<u64>, packet: &[u8]) -> Vec<u8> {
+    let mut message = vec![2, 0, 0, 5];
+    let mut attribute = |kind: u8, value: &[u8]| {
+        let length = u16::try_from(value.len() + 4).unwrap().to_le_bytes();
+        message.extend([&length[..], &[kind, 0], value].concat());
+        message.resize(message.len().next_multiple_of(4), 0);
+    };
+    attribute(1, &[8, 0, hook, 0]);
+    attribute(10, b"flowlake-drop:in\0");
+    if let Some(time) = time {
+        attribute(3, &[time.to_be_bytes(), 250_000_u64.to_be_bytes()].concat());
+    }
+    attribute(9, packet);
+    message
+}
+
+fn syn(destination_port: u16) -> Vec<u8> {
+    let transport = Transport::Tcp(50_000, destination_port, SYN);
+    ip(&Packet { source: v4(1), destination: v4(2), transport, payload: 0 })
+}
+
+const T: u64 = 1_700_000_000;
+const FORMAT: &str =
+    "${srcport} ${dstport} ${packets} ${bytes} ${start} ${end} ${action} ${tcp-flags} ${flow-direction}";
+
+fn replay(arguments: &[&std::path::Path]) -> Ran {
+    let mut command = agent();
+    command.args(["replay", "--log-format", FORMAT]).arg(arguments[0]);
+    if let Some(log) = arguments.get(1) {
+        command.arg("--verdict").arg(log);
+    }
+    run(&mut command)
+}
+
+fn lines(ran: &Ran) -> Vec<String> {
+    ran.text().lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_log_alone_gives_reject_records_with_the_kernels_times() {
+    let folder = tempfile::tempdir().unwrap();
+    // Captured a minute after the kernel took the packet; the second has no time of its own.
+    let seen = [Seen::whole(T + 60, logged(1, Some(T), &syn(22))), Seen::whole(T + 60, logged(3, None, &syn(23)))];
+    let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &seen));
+    let ran = replay(&[&log]).ended(0);
+    assert_eq!(
+        lines(&ran),
+        [format!("50000 22 1 40 {T} {T} REJECT 2 ingress"), format!("50000 23 1 40 {0} {0} REJECT 2 egress", T + 60)]
+    );
+}
+
+#[test]
+fn what_was_seen_and_dropped_is_rejected_and_the_rest_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = |time: u64, port: u16| Seen::whole(T + time, Link::Ethernet.frame(&syn(port)));
+    let tap = [frame(0, 22), frame(1, 22), frame(2, 22), frame(3, 23), frame(4, 80), frame(70, 22)];
+    let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
+    let drop = |time: u64, hook: u8, port: u16| Seen::whole(T + time, logged(hook, None, &syn(port)));
+    // Two of three on input, one in prerouting, one on its way out that no tap saw, one that was translated before.
+    let log = [drop(0, 1, 22), drop(2, 1, 22), drop(3, 0, 23), drop(5, 4, 80), drop(6, 2, 99), drop(200, 1, 7)];
+    let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+    let ran = replay(&[&tap, &log]).ended(0);
+    let at = |time: u64| T + time;
+    assert_eq!(
+        lines(&ran),
+        [
+            format!("50000 22 1 40 {} {} ACCEPT 2 -", at(0), at(2)),
+            format!("50000 22 2 80 {} {} REJECT 2 ingress", at(0), at(2)),
+            format!("50000 23 1 40 {0} {0} REJECT 2 ingress", at(3)),
+            format!("50000 80 1 40 {0} {0} ACCEPT 2 -", at(4)),
+            format!("50000 80 1 40 {0} {0} REJECT 2 egress", at(5)),
+            format!("50000 99 1 40 {0} {0} REJECT 2 ingress", at(6)),
+            format!("50000 22 1 40 {0} {0} ACCEPT 2 -", at(70)),
+            format!("50000 7 1 40 {0} {0} REJECT 2 ingress", at(200)),
+        ]
+    );
+    ran.says("6 packets read").says("6 drops in the firewall's log").says("2 of them were not seen on their way in");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_an_error_and_nothing_is_called_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let tap = [Seen::whole(T, Link::Ethernet.frame(&syn(22)))];
+    let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
+    let garbage = write(folder.path(), "garbage", b"garbage, no capture at all");
+    replay(&[&tap, &garbage]).ended(1).says("--verdict: ").says("nothing was replayed");
+    let mut cut = Pcap::default().write(LINKTYPE_NFLOG, &[Seen::whole(T, logged(1, None, &syn(22)))]);
+    cut.extend([1, 2, 3]);
+    let cut = write(folder.path(), "cut", &cut);
+    let ran = replay(&[&tap, &cut]).ended(1).says("drops after it are not known");
+    assert_eq!(lines(&ran), [format!("50000 22 1 40 {T} {T} REJECT 2 ingress")]);
+}
+
+/// A real firewall: nftables drops on input, output and forward, IPv4 and IPv6, in namespaces; the tap and the log are
+/// captured by tcpdump, and the rules' own counters say what was dropped.
+#[test]
+fn rejects_equal_the_firewalls_own_counters() {
+    for tool in ["ip", "nft", "tcpdump", "python3"] {
+        if Command::new("sh")
+            .args(["-c", &format!("command -v {tool}")])
+            .output()
+            .is_ok_and(|found| !found.status.success())
+        {
+            loudly(&format!("SKIPPED: a real firewall needs {tool}"));
+            return;
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = crate::support::repository().join("tests/it/firewall.sh");
+    let ran = run(Command::new("bash").arg(script).arg(folder.path()));
+    if ran.code == 77 {
+        loudly(&format!("SKIPPED: {}", ran.stderr.trim()));
+        return;
+    }
+    let ran = ran.ended(0);
+    let text = ran.text();
+    let count = |name: &str| -> u64 {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(" "))
+            .unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.trim().parse().unwrap()
+    };
+    let (tap, log) = (folder.path().join("tap.pcap"), folder.path().join("nflog.pcap"));
+    let records = replay(&[&tap, &log]).ended(0);
+    let sum = |action: &str, direction: &str, port: u64| -> u64 {
+        let lines = lines(&records);
+        let words = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+        words
+            .filter(|words| {
+                words[6] == action && words[1] == port.to_string() && (direction.is_empty() || words[8] == direction)
+            })
+            .map(|words| words[2].parse::<u64>().unwrap())
+            .sum()
+    };
+    for (port, name, direction) in
+        [(7001, "input", "ingress"), (7002, "forward", "ingress"), (7003, "output", "egress")]
+    {
+        let dropped = count(name);
+        assert!(dropped > 0, "{name}: {text}");
+        assert_eq!(sum("REJECT", direction, port), dropped, "{name}\n{}", records.text());
+    }
+    // Half of what was sent to this port was dropped, on the way in.
+    let sent = count("sent");
+    assert_eq!(sum("ACCEPT", "", 7001) + sum("REJECT", "", 7001), sent, "{}", records.text());
+    assert_eq!(sum("ACCEPT", "", 7002), 0);
+    loudly(&format!("firewall: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+}
