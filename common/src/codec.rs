@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-type GzipDecoder<R> = flate2::bufread::MultiGzDecoder<R>;
+type GzipDecoder<R> = flate2::bufread::GzDecoder<R>;
 type ZstdDecoder<R> = zstd::stream::read::Decoder<'static, R>;
 
 /// What a stream is packed with, by its first bytes.
@@ -26,7 +26,8 @@ impl Compression {
     pub fn sniff(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // A frame, or a skippable one in front of it.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             _ => Self::None,
         }
     }
@@ -42,8 +43,62 @@ pub struct Decoder<R: Read> {
 
 enum Inner<R: Read> {
     None(BufReader<R>),
-    Gzip(Box<GzipDecoder<BufReader<R>>>),
+    Gzip(Box<Members<R>>),
     Zstd(Box<ZstdDecoder<BufReader<R>>>),
+}
+
+/// gzip members, one after the other.
+struct Members<R: Read> {
+    /// `None` only inside of [`Members::next`].
+    decoder: Option<GzipDecoder<BufReader<R>>>,
+    /// Whether a member's last line ends with it.
+    lines: bool,
+    /// The last byte given out.
+    last: u8,
+}
+
+impl<R: Read> Members<R> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
+    fn new(reader: BufReader<R>, lines: bool) -> Self {
+        Self { decoder: Some(GzipDecoder::new(reader)), lines, last: b'\n' }
+    }
+
+    /// Goes on to the next member; false when there is none.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
+    fn next(&mut self) -> io::Result<bool> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(false);
+        };
+        if decoder.get_mut().fill_buf()?.is_empty() {
+            return Ok(false);
+        }
+        let Some(decoder) = self.decoder.take() else {
+            return Ok(false);
+        };
+        self.decoder = Some(GzipDecoder::new(decoder.into_inner()));
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let (Some(decoder), false) = (&mut self.decoder, buffer.is_empty()) {
+            let count = decoder.read(buffer)?;
+            if count > 0 {
+                self.last = buffer[count - 1];
+                return Ok(count);
+            }
+            if !self.next()? {
+                return Ok(0);
+            }
+            if self.lines && self.last != b'\n' {
+                self.last = b'\n';
+                buffer[0] = b'\n';
+                return Ok(1);
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// Bytes read at once from the packed stream.
@@ -57,13 +112,26 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// When the first bytes cannot be read or the decoder cannot be made.
-    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
     pub fn new(reader: R, limit: u64) -> io::Result<Self> {
+        Self::open(reader, limit, false)
+    }
+
+    /// As [`Decoder::new`], for text: the last line of a gzip member ends with it, though it has no line end, so that files
+    /// that were joined packed read as they would one by one.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::new`].
+    pub fn lines(reader: R, limit: u64) -> io::Result<Self> {
+        Self::open(reader, limit, true)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
+    fn open(reader: R, limit: u64, lines: bool) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, reader);
         let compression = Compression::sniff(reader.fill_buf()?);
         let inner = match compression {
             Compression::None => Inner::None(reader),
-            Compression::Gzip => Inner::Gzip(Box::new(GzipDecoder::new(reader))),
+            Compression::Gzip => Inner::Gzip(Box::new(Members::new(reader, lines))),
             Compression::Zstd => {
                 let mut decoder = ZstdDecoder::with_buffer(reader)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -79,23 +147,13 @@ impl<R: Read> Decoder<R> {
         self.compression
     }
 
-    /// The packed stream below, to ask how far it was read.
+    /// Gives the packed stream back, wherever it stands; `None` when it got lost in an error between two gzip members.
     #[must_use]
-    pub fn source(&self) -> &R {
-        match &self.inner {
-            Inner::None(reader) => reader.get_ref(),
-            Inner::Gzip(decoder) => decoder.get_ref().get_ref(),
-            Inner::Zstd(decoder) => decoder.get_ref().get_ref(),
-        }
-    }
-
-    /// Gives the packed stream back, wherever it stands.
-    #[must_use]
-    pub fn into_source(self) -> R {
+    pub fn into_source(self) -> Option<R> {
         match self.inner {
-            Inner::None(reader) => reader.into_inner(),
-            Inner::Gzip(decoder) => decoder.into_inner().into_inner(),
-            Inner::Zstd(decoder) => decoder.finish().into_inner(),
+            Inner::None(reader) => Some(reader.into_inner()),
+            Inner::Gzip(members) => members.decoder.map(|decoder| decoder.into_inner().into_inner()),
+            Inner::Zstd(decoder) => Some(decoder.finish().into_inner()),
         }
     }
 }
@@ -149,6 +207,15 @@ mod tests {
         assert_eq!(unpack(&members, 100).unwrap(), b"one two");
         let frames = [zstd::encode_all(&b"one "[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()].concat();
         assert_eq!(unpack(&frames, 100).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn lines_end_with_their_member_when_they_are_lines() {
+        let members = [gzip(b"one"), gzip(b""), gzip(b"two\n"), gzip(b"three")].concat();
+        let mut text = String::new();
+        Decoder::lines(&members[..], 100).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\ntwo\nthree");
+        assert_eq!(unpack(&members, 100).unwrap(), b"onetwo\nthree");
     }
 
     #[test]

@@ -41,12 +41,13 @@ pub struct HashingReader<R> {
     inner: R,
     hasher: Hasher,
     read: u64,
+    failed: bool,
 }
 
 impl<R: Read> HashingReader<R> {
     /// Wraps `inner`; nothing has passed yet.
     pub fn new(inner: R) -> Self {
-        Self { inner, hasher: Hasher::default(), read: 0 }
+        Self { inner, hasher: Hasher::default(), read: 0, failed: false }
     }
 
     /// Bytes that passed so far.
@@ -58,8 +59,11 @@ impl<R: Read> HashingReader<R> {
     /// Reads what is left, so that the hash is that of the whole input, and gives the hash.
     ///
     /// # Errors
-    /// When the rest cannot be read.
+    /// When the rest cannot be read, or a read failed before: what was missed then is in no hash.
     pub fn finish(mut self) -> io::Result<String> {
+        if self.failed {
+            return Err(io::Error::other("a read failed"));
+        }
         io::copy(&mut self, &mut io::sink())?;
         Ok(self.hasher.finish())
     }
@@ -67,7 +71,13 @@ impl<R: Read> HashingReader<R> {
 
 impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
+        let count = match self.inner.read(buffer) {
+            Ok(count) => count,
+            Err(error) => {
+                self.failed |= error.kind() != io::ErrorKind::Interrupted;
+                return Err(error);
+            }
+        };
         self.hasher.update(&buffer[..count]);
         self.read += count as u64;
         Ok(count)

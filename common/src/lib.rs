@@ -1,9 +1,10 @@
 //! What agent and converter must agree on: the VPC flow log fields and their text, object names, decompression, time.
 //!
 //! Knows no packets, no OCSF, no AWS client. Everything here is a value or a pure function, except [`time`], the only
-//! place that asks the clock, and [`progress`], which draws on the terminal.
+//! place that asks the clock, [`aside`], which tidies up, and [`progress`], which draws on the terminal.
 
 pub mod arguments;
+pub mod aside;
 pub mod codec;
 pub mod hash;
 pub mod outcome;

@@ -257,11 +257,115 @@ fn a_line_that_cannot_be_read_is_counted_reported_and_kept() {
     ] {
         assert!(ran.stderr.contains(said), "'{said}' is not in:\n{}", ran.stderr);
     }
+    // Byte by byte, as a flow log that can be converted again.
+    let expected = [
+        &b"#flowlake: lines of "[..],
+        HEADER.as_bytes(),
+        b"#flowlake: line 3: 3 values where the header names 15",
+        bad[0].as_bytes(),
+        b"#flowlake: line 6: no UTF-8 text at byte 0",
+        b"\xff\xfe not UTF-8",
+        b"#flowlake: line 7: no account-id; give --account-id",
+        bad[1].as_bytes(),
+        b"#flowlake: line 8: ",
+        bad[2].as_bytes(),
+    ];
     let kept = converted.rejects();
-    let lines: Vec<&[u8]> = kept.split(|byte| *byte == b'\n').collect();
-    assert_eq!(lines[1], b"3\t3 values where the header names 15\t4 too few");
-    assert!(lines[2].ends_with(b"\t\xff\xfe not UTF-8"), "kept byte by byte");
-    assert!(lines[4].ends_with(bad[2].as_bytes()));
+    let lines: Vec<&[u8]> = kept.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), expected.len());
+    for (line, expected) in lines.iter().zip(expected) {
+        let same = if expected.starts_with(b"#") { line.starts_with(expected) } else { *line == expected };
+        assert!(same, "{}", String::from_utf8_lossy(line));
+    }
+}
+
+/// What was rejected for want of an option is added with it: from the rejects, because the input was delivered.
+#[test]
+fn rejected_lines_are_converted_from_their_own_file() {
+    let content = format!("{HEADER}\n{}\n{}\n", good(1), good(2).replace("us-east-1", "-"));
+    let converted = Converted::from(content.as_bytes(), &[]);
+    assert_eq!((converted.rows(), converted.ran.code), (1, 1));
+    let Converted { folder, .. } = &converted;
+    let (lake, rejects) = (folder.path().join("lake"), folder.path().join("rejects"));
+    let convert = |input: &Path| {
+        let mut command = converter();
+        command.arg("convert").arg(input).arg("--lake").arg(&lake).arg("--rejects").arg(folder.path().join("more"));
+        run(command.args(["--region", "us-east-1"]))
+    };
+    convert(&folder.path().join("input")).ended(1).says("has 1 rows of it from before, now there would be 2");
+    assert_eq!(converted.rows(), 1);
+    convert(&rejects).ended(0).says("1 new rows");
+    assert_eq!(converted.rows(), 2);
+    convert(&rejects).ended(0).says("0 new rows").says("1 rows already there");
+    assert_eq!(converted.rows(), 2);
+}
+
+/// Two files that were joined packed, the first without a line end, with other columns in the second.
+#[test]
+fn joined_gzip_members_keep_their_own_headers() {
+    let other = HEADER.replace("srcaddr dstaddr", "dstaddr srcaddr");
+    let joined = [gzip(format!("{HEADER}\n{}", good(1)).as_bytes()), gzip(format!("{other}\n{}", good(2)).as_bytes())];
+    let converted = Converted::from(&joined.concat(), &[]);
+    assert_eq!((converted.rows(), converted.ran.code), (2, 0), "{}", converted.ran.stderr);
+    let rows = rows(&converted.folder.path().join("lake"));
+    assert_eq!(
+        rows.iter().filter(|row| row.contains(r#"src_endpoint: {port: 1, svc_name: null, ip: "10.0.0.1""#)).count(),
+        1
+    );
+    assert_eq!(
+        rows.iter().filter(|row| row.contains(r#"src_endpoint: {port: 2, svc_name: null, ip: "10.0.0.2""#)).count(),
+        1
+    );
+}
+
+#[test]
+fn a_word_is_no_header_and_one_name_in_two_forms_is_refused() {
+    for word in ["start", "foo start"] {
+        let content = format!("{HEADER}\n{}\n{word}\n{}\n", good(1), good(2));
+        let converted = Converted::from(content.as_bytes(), &[]);
+        assert_eq!((converted.rows(), converted.ran.code), (2, 1));
+        assert!(String::from_utf8(converted.rejects()).unwrap().ends_with(&format!("{word}\n")));
+    }
+    for names in ["new-one new_one", "sublocation-id sublocation_id"] {
+        let content = format!("{HEADER} {names}\n{} a b\n", good(1));
+        Converted::from(content.as_bytes(), &[]).ran.ended(1).says("twice");
+    }
+    let marked = [b"\xef\xbb\xbf", HEADER.as_bytes(), b"\n", good(1).as_bytes()].concat();
+    assert_eq!(Converted::from(&marked, &[]).rows(), 1, "a byte-order mark");
+}
+
+/// With nobody to tell, the work goes on.
+#[test]
+fn standard_error_that_is_full_changes_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let bad = write(folder.path(), "a", b"no flow log");
+    let input = write(folder.path(), "b", format!("{HEADER}\n{}\n", good(1)).as_bytes());
+    let lake = folder.path().join("lake");
+    let status =
+        converter().arg("convert").args([&bad, &input]).arg("--lake").arg(&lake).stderr(full()).status().unwrap();
+    assert_eq!((status.code(), rows(&lake).len()), (Some(1), 1));
+    let capture = write(folder.path(), "c", &Pcap::default().write(1, &seen(2)));
+    let output = agent().arg("replay").arg(capture).stderr(full()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(0), false));
+}
+
+/// One bit of a lake file changed: any answer will do, but an answer.
+#[test]
+fn lake_files_with_changed_bits_never_end_a_validation_badly() {
+    let converted = Converted::from(format!("{HEADER}\n{}\n", good(1)).as_bytes(), &[]);
+    let file = lake_files(&converted.folder.path().join("lake")).remove(0);
+    let whole = fs::read(&file).unwrap();
+    let mut random = Random::new(9);
+    for _ in 0..150 {
+        let mut bytes = whole.clone();
+        // Most of a small file is its footer.
+        let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
+        bytes[at] ^= 1 << random.below(8);
+        fs::write(&file, &bytes).unwrap();
+        let ran = run(converter().arg("validate").arg(&file));
+        assert!(ran.code == 0 || ran.code == 1, "byte {at}: {}", ran.stderr);
+    }
 }
 
 #[test]
@@ -316,6 +420,10 @@ fn what_the_lake_does_not_believe_is_rejected() {
         (line("1700000000", "../../etc", "us-east-1"), "account-id: not a word that can stand in a path"),
         (line("1700000000", "123456789012", ".."), "region: not a word that can stand in a path"),
         (line("1700000000", "123456789012", "-"), "no region; give --region"),
+        (
+            line("1700000000", "123456789012", "x").replace(" 1700000001 ", " 9223372036854775807 "),
+            "end: 9223372036854775807",
+        ),
     ] {
         let converted = Converted::from(content.as_bytes(), &[]);
         assert_eq!((converted.rows(), converted.ran.code), (0, 1), "{said}");

@@ -193,6 +193,16 @@ fn padding_offload_and_snap_length_do_not_change_what_is_counted() {
         let pcap = Pcap::default().write(1, &[seen]);
         assert_says(folder.path(), name, &pcap, "${srcport} ${dstport} ${protocol} ${bytes}", &expected);
     }
+    // IPv4 options, of which the snap length left some: addresses and protocol are there, ports are not.
+    let mut options = whole.clone();
+    options[14] = 0x4f;
+    assert_says(
+        folder.path(),
+        "options cut off",
+        &Pcap::default().write(1, &[cut(&options, 14 + 30)]),
+        "${srcport} ${protocol} ${bytes}",
+        "srcport protocol bytes\n0 6 1040\n",
+    );
     let header_cut = Pcap::default().write(1, &[cut(&whole, 14 + 19)]);
     let file = write(folder.path(), "header cut", &header_cut);
     let summary = Summary::of(&run(replay("default").arg(file)).ended(0).stderr);

@@ -52,7 +52,7 @@ fn however_inputs_are_grouped_each_record_is_in_the_lake_once() {
         assert_eq!(tree(&lake), tree(&in_one), "round {round}: the same objects, byte by byte");
     }
     let again = convert(&[logs], &in_one, &[]).ended(0);
-    assert!(again.stderr.contains("already there"), "{}", again.stderr);
+    assert!(again.stderr.contains(&format!("{} rows already there", expected.len())), "{}", again.stderr);
     assert_eq!(rows(&in_one), expected);
 }
 
@@ -167,9 +167,22 @@ fn folders_are_searched_and_hidden_files_are_not() {
     write(&logs, "two", &content("1700000001"));
     write(&logs, ".hidden", &content("1700000002"));
     let lake = folder.path().join("lake");
-    convert(&[logs.clone(), logs], &lake, &[]).ended(0).says("2 inputs");
+    convert(&[logs.clone(), logs.clone()], &lake, &[]).ended(0).says("2 inputs");
     assert_eq!(rows(&lake).len(), 2);
     convert(&[folder.path().join("missing")], &lake, &[]).ended(1).says("missing: No such file");
+    // Links are followed, also round in circles; the lake itself is no input.
+    let linked = folder.path().join("linked");
+    fs::create_dir(&linked).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("logs"), linked.join("AWSLogs")).unwrap();
+    std::os::unix::fs::symlink(&linked, linked.join("round")).unwrap();
+    convert(std::slice::from_ref(&linked), &linked.join("lake"), &[]).ended(0).says("2 inputs");
+    convert(std::slice::from_ref(&linked), &linked.join("lake"), &[])
+        .ended(0)
+        .says("2 inputs")
+        .says("2 rows already there");
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    convert(&[empty], &lake, &[]).ended(1).says("no input file found");
 }
 
 #[test]
@@ -179,4 +192,16 @@ fn the_demos_cloud_logs_convert_without_rejects() {
     let ran = convert(&[repository().join("tests/fixtures/demo/cloud")], &lake, &[]).ended(0);
     assert!(ran.stderr.contains(" 0 rejected lines"), "{}", ran.stderr);
     assert!(rows(&lake).len() > 50);
+}
+
+/// Many partitions in turn: a file each, not a file for every change.
+#[test]
+fn interleaved_days_make_a_file_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = (0..2000).map(|number| line("us-east-1", &(1_600_000_000 + (number % 100) * 86_400).to_string()));
+    let content = format!("{HEADER}\n{}", lines.collect::<String>());
+    let input = write(folder.path(), "in", content.as_bytes());
+    let lake = folder.path().join("lake");
+    convert(&[input], &lake, &[]).ended(0);
+    assert_eq!((lake_files(&lake).len(), rows(&lake).len()), (100, 2000));
 }

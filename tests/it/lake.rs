@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, RecordBatch, StructArray, cast::AsArray};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, StructArray, TimestampMillisecondArray, cast::AsArray};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use flowlake_tests::corpus::{self, Version};
 use parquet::{
@@ -113,6 +113,9 @@ fn files_keep_the_lakes_rules() {
     let files = lake_files(&lake);
     assert!(files.len() > 4 && files.iter().any(|file| file.to_string_lossy().contains("eventDay=20231115")));
     run(converter().arg("validate").arg(&lake)).ended(0).says("1600 rows: 0 bad");
+    // Also from inside a partition.
+    let inside = files[0].parent().unwrap();
+    run(converter().current_dir(inside).args(["validate", "."])).ended(0).says(": 0 bad");
     // Nothing but lake files is left where readers look.
     assert!(tree(&lake).keys().all(|name| name.ends_with(".parquet")), "{:?}", tree(&lake).keys());
 }
@@ -183,8 +186,26 @@ fn validate_names_what_is_wrong_and_where() {
     };
     check(&partition, &[], zstd(), "no rows");
     check(&partition, &[batch.clone(), batch.slice(0, 1)], zstd(), "rows must be sorted by time");
-    check("region=x/accountId=1/eventDay=20010101", good, zstd(), "but the partition says eventDay=20010101");
-    check("region=x/accountid=1/eventday=20010101", good, zstd(), "does not lie in region=");
+    check("ext/s/region=x/accountId=1/eventDay=20010101", good, zstd(), "but the partition says eventDay=20010101");
+    check("ext/s/region=x/accountid=1/eventday=20010101", good, zstd(), "does not lie in ext/<source>/region=");
+    let day = partition.rsplit('/').next().unwrap();
+    for source in ["not-ext/s", "ext/a_name_of_more_than_20", "ext/Upper"] {
+        check(&format!("{source}/region=x/accountId=1/{day}"), good, zstd(), "does not lie in ext/<source>/region=");
+    }
+    let changed = |name: &str, column: ArrayRef| {
+        let mut columns = batch.columns().to_vec();
+        columns[batch.schema().index_of(name).unwrap()] = column;
+        RecordBatch::try_new(batch.schema(), columns).unwrap()
+    };
+    let rows = batch.num_rows();
+    let of_another_class = changed("class_uid", Arc::new(Int32Array::from(vec![3002; rows])));
+    check(&partition, &[of_another_class], zstd(), "row 0: class_uid 3002");
+    let other_times = TimestampMillisecondArray::from(vec![5; rows]).with_timezone("UTC");
+    check(&partition, &[changed("time_dt", Arc::new(other_times))], zstd(), "row 0: time_dt is not time");
+    let nullable: Vec<Field> =
+        batch.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let nullable = RecordBatch::try_new(Arc::new(Schema::new(nullable)), batch.columns().to_vec()).unwrap();
+    check(&partition, &[nullable], zstd(), "column time: other nesting, or other fields that may be null");
     let uncompressed = WriterProperties::builder().build();
     check(&partition, good, uncompressed, "not zstd");
     let many = vec![batch.slice(0, 1); 20_000];

@@ -98,6 +98,11 @@ fn several_files_are_one_capture_in_order_of_their_first_packets() {
     let expected = run(agent().arg("replay").arg(whole)).ended(0).text();
     assert_eq!(run(agent().arg("replay").args([&second, &first])).ended(0).text(), expected);
     assert_eq!(run(agent().arg("replay").args([&first, &second])).ended(0).text(), expected);
+    // Pipes are read once, in the order given.
+    let program = agent().get_program().to_owned();
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "exec \"$1\" replay <(cat \"$2\") <(cat \"$3\")", "bash"]).arg(program).args([&first, &second]);
+    assert_eq!(run(&mut shell).ended(0).text(), expected);
 }
 
 #[test]

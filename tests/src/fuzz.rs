@@ -116,7 +116,7 @@ pub fn replay(bytes: &[u8]) {
 /// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.
 pub fn log(bytes: &[u8]) {
     const UNPACKED: u64 = 8 << 20;
-    let Ok(source) = flowlake_common::codec::Decoder::new(bytes, UNPACKED) else {
+    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED) else {
         return;
     };
     let Ok(Ok(Some(mut log))) = FlowLog::open(source) else {
@@ -136,7 +136,7 @@ pub fn log(bytes: &[u8]) {
                 assert!(reject.line > last && !reject.reason.is_empty());
                 last = reject.line;
             }
-            Item::Header => {}
+            Item::Header | Item::Comment => {}
         }
     }
     assert_eq!(rows.len(), records);

@@ -173,7 +173,7 @@ impl Replay {
         };
         let time_us = decoded.time_us.unwrap_or(packet.time_us);
         self.drops_until(time_us)?;
-        let direction = packet.direction.or(decoded.direction).or_else(|| self.settings.direction(&decoded.tuple));
+        let direction = decoded.direction.or(packet.direction).or_else(|| self.settings.direction(&decoded.tuple));
         let action = if decoded.dropped { Action::Reject } else { Action::Accept };
         let ports_missing = self.observe(time_us, decoded, interface, direction, action)?;
         self.summary.recorded += 1;

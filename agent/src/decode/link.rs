@@ -27,6 +27,8 @@ const LINKTYPES_RAW: [u16; 3] = [101, 12, 14];
 
 const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
+/// LLC, SNAP and the EtherType.
+const SNAP: usize = 8;
 /// The I-TAG (IEEE 802.1ah): its control information and the customer's two addresses.
 const BACKBONE_TAG: usize = 18;
 const VN_TAG: usize = 6;
@@ -116,14 +118,7 @@ pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
 /// An Ethernet frame that starts at `start`; also what tunnels and pseudowires carry. Gives where its IP header starts.
 pub(super) fn ethernet(frame: &[u8], start: usize, depth: usize) -> Result<usize, Undecoded> {
     let behind = start + ETHERNET_HEADER;
-    let ether_type = ether_type_at(frame, behind - 2)?;
-    if ether_type.0 >= FIRST_ETHER_TYPE {
-        return ether_payload(frame, behind, ether_type, depth);
-    }
-    match frame.get(behind..behind + 6) {
-        Some(llc) if llc == SNAP_OVER_LLC => ether_payload(frame, behind + 8, ether_type_at(frame, behind + 6)?, depth),
-        _ => Err(Undecoded::NotIp),
-    }
+    ether_payload(frame, behind, ether_type_at(frame, behind - 2)?, depth)
 }
 
 /// An IP header that something in front of it announced by its version. What says otherwise of itself no stack would take.
@@ -155,6 +150,10 @@ pub(super) fn ether_payload(
             CISCO_METADATA => METADATA_TAG,
             E_TAG => EXTENDER_TAG,
             MACSEC => security_tag(frame, at)?,
+            length if length.0 < FIRST_ETHER_TYPE => match frame.get(at..at + 6) {
+                Some(llc) if llc == SNAP_OVER_LLC => SNAP,
+                _ => return Err(Undecoded::NotIp),
+            },
             MPLS | MPLS_MULTICAST => return mpls(frame, at, depth),
             // Two bytes of forwarding tag and time to live.
             FABRIC_PATH => return ethernet(frame, at + 2, depth),

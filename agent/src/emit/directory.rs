@@ -13,6 +13,7 @@ use std::{
 
 use flate2::{Compression, GzBuilder, write::GzEncoder};
 use flowlake_common::{
+    aside,
     hash::Hasher,
     vpc::{Format, ObjectKey, STAMP_INTERVAL, write_header, write_line},
 };
@@ -25,6 +26,8 @@ use crate::flow::Closed;
 const FLOW_LOG_ID: &str = "fl-00000000000000000";
 /// AWS closes a file at 75 MB; text shrinks to about a fifth, so this many bytes of text stay below it.
 const MAX_TEXT: u64 = 300_000_000;
+/// What the names of unfinished files start with.
+const ASIDE: &str = ".flowlake-";
 /// Bytes of text that are packed at once.
 const BLOCK: usize = 64 * 1024;
 /// Half the time of the default level 6, for a tenth more size: these files are handed on soon.
@@ -57,6 +60,7 @@ impl LogDirectory {
     /// A folder that may not exist yet. `interval` is the windows' length in seconds.
     #[must_use]
     pub fn new(root: PathBuf, format: Format, interval: u32) -> Self {
+        aside::remove_stale(&root, ASIDE);
         Self { root, format, interval: interval.into(), open: BTreeMap::new(), names: HashSet::new() }
     }
 
@@ -143,7 +147,7 @@ impl LogFile {
     fn create(root: &Path, format: &Format, identity: &Identity) -> io::Result<Self> {
         let create = || -> io::Result<Self> {
             fs::create_dir_all(root)?;
-            let aside = tempfile::Builder::new().prefix(".flowlake-").suffix(".tmp").tempfile_in(root)?;
+            let aside = tempfile::Builder::new().prefix(ASIDE).suffix(".tmp").tempfile_in(root)?;
             make_readable(aside.as_file())?;
             let mut file = Self {
                 out: encoder(BufWriter::new(aside)),

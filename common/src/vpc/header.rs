@@ -48,20 +48,22 @@ impl Header {
     /// [`HeaderError`], saying what it is instead.
     pub fn parse(line: &str) -> Result<Self, HeaderError> {
         let mut header = Self { columns: Vec::new(), unknown: Vec::new() };
-        for name in line.split_ascii_whitespace() {
+        for name in line.split(' ').filter(|name| !name.is_empty()) {
             if header.columns.len() == MAX_COLUMNS {
                 return Err(HeaderError::TooWide);
             }
             if !could_be_a_name(name) {
                 return Err(HeaderError::NotAHeader(format!("'{}' is no field name", shorten(name))));
             }
-            let column = match Field::named(name) {
+            // Columns of Athena and Parquet have `_` where text has `-`; one name in both forms would be one key twice.
+            let dashed = name.replace('_', "-");
+            let column = match Field::named(&dashed) {
                 Some(field) => Column::Known(field),
                 None => Column::Unknown(header.unknown.len()),
             };
             let twice = match column {
                 Column::Known(_) => header.columns.contains(&column),
-                Column::Unknown(_) => header.unknown.iter().any(|known| known == name),
+                Column::Unknown(_) => header.unknown.iter().any(|known| known.replace('_', "-") == dashed),
             };
             if twice {
                 return Err(HeaderError::Twice(name.to_owned()));
@@ -86,6 +88,14 @@ impl Header {
     #[must_use]
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// The names of all columns, in the file's order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| match column {
+            Column::Known(field) => field.name(),
+            Column::Unknown(index) => self.unknown[*index].as_str(),
+        })
     }
 
     /// The names that the table does not know, in the file's order.
@@ -144,6 +154,9 @@ mod tests {
     fn hostile_headers_are_refused() {
         assert_eq!(Header::parse("start start"), Err(HeaderError::Twice("start".into())));
         assert_eq!(Header::parse("start new new"), Err(HeaderError::Twice("new".into())));
+        assert_eq!(Header::parse("start new-one new_one"), Err(HeaderError::Twice("new_one".into())));
+        assert_eq!(Header::parse("start az-id az_id"), Err(HeaderError::Twice("az_id".into())));
+        assert!(Header::parse("start\taz-id").is_err());
         let wide: Vec<String> = (0..10_000).map(|n| format!("field{n}")).collect();
         assert_eq!(Header::parse(&wide.join(" ")), Err(HeaderError::TooWide));
         assert!(Header::parse("").is_err());

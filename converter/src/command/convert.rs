@@ -35,11 +35,15 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
             return Outcome::Failed;
         }
     };
-    let (files, errors) = input::collect(&settings.inputs);
+    // Where the lake or the rejects lie inside an input folder, they are no inputs.
+    let (files, errors) = input::collect(&settings.inputs, &[&settings.lake, &settings.rejects]);
     let progress = Progress::new(Some(files.iter().map(|file| file.size).sum()));
     let mut convert = Convert { settings, lake, progress, totals: Totals::default(), outcome: Outcome::Clean };
     for error in errors {
         convert.failed(&error);
+    }
+    if files.is_empty() {
+        convert.failed("no input file found");
     }
     for file in &files {
         convert.file(file);
@@ -57,22 +61,23 @@ struct Convert {
     outcome: Outcome,
 }
 
-/// Counts over all inputs. Lines that are no header = rows + rejects.
+/// Counts over all inputs. Lines that are no header = rows + rows already there + rejects, unless an input failed.
 #[derive(Default)]
 struct Totals {
     rows: u64,
     rejects: u64,
     published: u64,
+    /// Rows that an earlier conversion of the same input delivered.
     already_there: u64,
 }
 
 impl Totals {
     fn say(&self, inputs: usize, lake: &Lake) {
         let Self { rows, rejects, published, already_there } = self;
-        let again = if *already_there > 0 { format!(", {already_there} already there") } else { String::new() };
         let source = lake.source().display();
         say(&format!(
-            "convert\n{inputs:>12} inputs\n{rows:>12} rows\n{rejects:>12} rejected lines\n{published:>12} lake files published in {source}{again}"
+            "convert\n{inputs:>12} inputs\n{rows:>12} new rows\n{already_there:>12} rows already there\n\
+             {rejects:>12} rejected lines\n{published:>12} lake files published in {source}"
         ));
     }
 }
@@ -122,10 +127,10 @@ impl Convert {
                         rows += 1;
                         continue;
                     }
-                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes() },
+                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes(), header },
                 },
                 Ok(Some(Item::Reject(reject))) => reject,
-                Ok(Some(Item::Header)) => continue,
+                Ok(Some(Item::Header | Item::Comment)) => continue,
                 Ok(None) => break,
                 Err(damage) => {
                     damaged = Some(damage);
@@ -135,24 +140,35 @@ impl Convert {
             said.extend(rejects.keep(&reject)?);
         }
         let staged = stage.finish()?;
-        if damaged.is_none() {
-            let read = input::finish(log.into_source()).context("cannot be read")?;
-            anyhow::ensure!(read == hash, "changed while it was read");
-        }
+        // Damage inside the file is part of what its hash names. A file that was cut or failed meanwhile is another one.
+        let read = input::finish(log.into_source()).context("cannot be read to its end")?;
+        anyhow::ensure!(read == hash, "changed while it was read");
         for message in said {
             self.failed(&message);
         }
         self.totals.rejects += rejects.count();
         if let Some((count, path)) = rejects.finish()? {
-            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}", path.display()));
+            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}, which can be converted when it is corrected", path.display()));
         }
         for file in staged {
+            let new = file.rows as u64;
             match self.lake.publish(file)? {
-                Delivered::Published => self.totals.published += 1,
-                Delivered::AlreadyThere => self.totals.already_there += 1,
+                Delivered::Published => {
+                    self.totals.published += 1;
+                    self.totals.rows += new;
+                }
+                Delivered::AlreadyThere => self.totals.already_there += new,
+                // Which lines are believed depends on the options and, for a start ahead of the clock, on the day.
+                Delivered::Differs { there, path } => {
+                    self.totals.already_there += there as u64;
+                    self.failed(&format!(
+                        "{name}: {} has {there} rows of it from before, now there would be {new}; to add lines that were rejected \
+                         then, convert their own file in --rejects",
+                        path.display()
+                    ));
+                }
             }
         }
-        self.totals.rows += rows;
         if let Some(damage) = damaged {
             self.failed(&format!("{name}: {damage}; the {rows} records before are in the lake"));
         }

@@ -1,4 +1,7 @@
 //! Lines that cannot be converted are kept, byte by byte, in a file named by their input's hash.
+//!
+//! The file is a flow log itself: header, then the lines, each behind a comment that says its number and reason. Corrected,
+//! or with the option that was missing, it can be converted.
 
 use std::{
     fs,
@@ -7,9 +10,10 @@ use std::{
 };
 
 use anyhow::Context;
+use flowlake_common::vpc::Header;
 use tempfile::NamedTempFile;
 
-use crate::input::Reject;
+use crate::input::{COMMENT, Reject};
 
 /// Reasons that are said on standard error, per input; the file has them all.
 const SAID: u64 = 5;
@@ -21,11 +25,13 @@ pub(super) struct Rejects<'a> {
     hash: &'a str,
     file: Option<BufWriter<NamedTempFile>>,
     count: u64,
+    /// The header that was written last.
+    header: Option<Header>,
 }
 
 impl<'a> Rejects<'a> {
     pub(super) fn new(folder: &'a Path, input: &'a str, hash: &'a str) -> Self {
-        Self { folder, input, hash, file: None, count: 0 }
+        Self { folder, input, hash, file: None, count: 0, header: None }
     }
 
     /// How many there are.
@@ -63,12 +69,21 @@ impl<'a> Rejects<'a> {
                 fs::create_dir_all(self.folder)?;
                 let aside = tempfile::Builder::new().prefix(".flowlake-").tempfile_in(self.folder)?;
                 let file = none.insert(BufWriter::new(aside));
-                writeln!(file, "# {}: line number, reason and line, separated by tabs", self.input)?;
+                writeln!(file, "{COMMENT}lines of {} that could not be converted", one_line(self.input))?;
                 file
             }
         };
-        write!(file, "{}\t{}\t", reject.line, reject.reason.replace(['\t', '\n'], " "))?;
+        if self.header.as_ref() != Some(reject.header) {
+            self.header = Some(reject.header.clone());
+            let names: Vec<&str> = reject.header.names().collect();
+            writeln!(file, "{}", names.join(" "))?;
+        }
+        writeln!(file, "{COMMENT}line {}: {}", reject.line, one_line(&reject.reason))?;
         file.write_all(reject.bytes)?;
         file.write_all(b"\n")
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let (files, errors) = input::collect(&arguments.paths);
+    let (files, errors) = input::collect(&arguments.paths, &[]);
     let mut outcome = Outcome::Clean;
     for error in &errors {
         say(error);

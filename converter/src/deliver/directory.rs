@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use flowlake_common::aside;
+
 use crate::lake::{Staged, recorded_inputs};
 
 /// A local lake.
@@ -18,12 +20,19 @@ pub struct Lake {
 }
 
 /// What publishing came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// The object is new.
     Published,
     /// The same input was delivered before.
     AlreadyThere,
+    /// The same input was delivered before, but another number of its rows. What is there stays.
+    Differs {
+        /// Rows of the object.
+        there: usize,
+        /// The object.
+        path: PathBuf,
+    },
 }
 
 impl Lake {
@@ -33,6 +42,7 @@ impl Lake {
     /// When they cannot be made.
     pub fn open(root: &Path, source: &str) -> anyhow::Result<Self> {
         let lake = Self { source: root.join("ext").join(source), aside: root.join(".flowlake") };
+        aside::remove_stale(&lake.aside, "part-");
         for folder in [&lake.source, &lake.aside] {
             fs::create_dir_all(folder).with_context(|| format!("--lake: cannot make {}", folder.display()))?;
         }
@@ -67,13 +77,11 @@ impl Lake {
             }
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 let ours = staged.name.split('-').next().unwrap_or_default();
-                if recorded_inputs(&path).is_ok_and(|inputs| inputs == [ours]) {
-                    return Ok(Delivered::AlreadyThere);
+                match recorded_inputs(&path) {
+                    Ok((inputs, rows)) if inputs == [ours] && rows == staged.rows => Ok(Delivered::AlreadyThere),
+                    Ok((inputs, rows)) if inputs == [ours] => Ok(Delivered::Differs { there: rows, path }),
+                    _ => bail!("{} is not a lake file of this input; move it away and convert again", path.display()),
                 }
-                bail!(
-                    "{} is there, but is not a lake file of this input; move it away and convert again",
-                    path.display()
-                );
             }
             Err(error) => Err(error.error).with_context(cannot),
         }

@@ -1,8 +1,10 @@
 //! Input files: finding them in folders, naming them by their content, opening them.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -15,8 +17,8 @@ use flowlake_common::{
 /// A file's bytes, unpacked; the packed ones are hashed on the way.
 pub type Source = Decoder<ProgressReader<HashingReader<File>>>;
 
-/// More unpacked bytes are not believed. AWS closes a file at 75 MB packed.
-const MAX_UNPACKED: u64 = 16 << 30;
+/// More unpacked bytes are not believed. AWS closes a file at 75 MB packed, which is a gigabyte or two of text.
+const MAX_UNPACKED: u64 = 8 << 30;
 
 /// A file to convert.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,51 +29,60 @@ pub struct InputFile {
     pub size: u64,
 }
 
-/// The files that paths name: a file itself; of a folder everything below it, by name, but what is hidden. A file that is
-/// named twice is taken once.
-///
-/// # Errors
-/// Per path or folder that cannot be read, a message naming it.
-pub fn collect(paths: &[PathBuf]) -> (Vec<InputFile>, Vec<String>) {
-    let mut files = Vec::new();
-    let mut errors = Vec::new();
-    for path in paths {
-        walk(path, true, &mut files, &mut errors);
+/// The files that paths name: a file itself; of a folder everything below it, by name, links followed, but what is hidden
+/// and what is in `not` (folders). A file that is named twice is taken once. The messages name what cannot be read.
+#[must_use]
+pub fn collect(paths: &[PathBuf], not: &[&Path]) -> (Vec<InputFile>, Vec<String>) {
+    let mut walk = Walk { files: Vec::new(), errors: Vec::new(), seen: HashSet::new() };
+    for folder in not {
+        if let Ok(meta) = fs::metadata(folder) {
+            walk.seen.insert((meta.dev(), meta.ino()));
+        }
     }
-    let mut seen = std::collections::HashSet::new();
-    files.retain(|file: &InputFile| seen.insert(file.path.clone()));
-    (files, errors)
+    for path in paths {
+        walk.path(path);
+    }
+    (walk.files, walk.errors)
 }
 
-fn walk(path: &Path, named: bool, files: &mut Vec<InputFile>, errors: &mut Vec<String>) {
-    let mut failed = |error: io::Error| errors.push(format!("{}: {error}", path.display()));
-    let meta = match fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(error) => return failed(error),
-    };
-    if meta.is_file() {
-        files.push(InputFile { path: path.to_owned(), size: meta.len() });
-        return;
-    }
-    if !meta.is_dir() {
-        if named {
-            failed(io::Error::other("neither a file nor a folder"));
+struct Walk {
+    files: Vec<InputFile>,
+    errors: Vec<String>,
+    /// Files and folders met, by device and inode: links may lead round in circles.
+    seen: HashSet<(u64, u64)>,
+}
+
+impl Walk {
+    fn path(&mut self, path: &Path) {
+        if let Err(error) = self.try_path(path) {
+            self.errors.push(format!("{}: {error}", path.display()));
         }
-        return;
     }
-    let entries = match fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-        Ok(entries) => entries,
-        Err(error) => return failed(error),
-    };
-    let mut below: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
-    below.sort();
-    for entry in below {
-        let hidden = entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        // A link to a folder could lead round in circles.
-        let linked_folder = entry.is_symlink() && entry.is_dir();
-        if !hidden && !linked_folder {
-            walk(&entry, false, files, errors);
+
+    fn try_path(&mut self, path: &Path) -> io::Result<()> {
+        let meta = fs::metadata(path)?;
+        if !self.seen.insert((meta.dev(), meta.ino())) {
+            return Ok(());
         }
+        if meta.is_file() {
+            self.files.push(InputFile { path: path.to_owned(), size: meta.len() });
+            return Ok(());
+        }
+        if !meta.is_dir() {
+            return Err(io::Error::other("neither a file nor a folder"));
+        }
+        let mut below = Vec::new();
+        for entry in fs::read_dir(path)? {
+            below.push(entry?.path());
+        }
+        below.sort();
+        for entry in below {
+            let hidden = entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden {
+                self.path(&entry);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -90,7 +101,7 @@ impl InputFile {
     /// When it cannot be opened.
     pub fn open(&self, progress: &Progress) -> io::Result<Source> {
         let raw = HashingReader::new(File::open(&self.path)?);
-        Decoder::new(ProgressReader::new(raw, progress.clone()), MAX_UNPACKED)
+        Decoder::lines(ProgressReader::new(raw, progress.clone()), MAX_UNPACKED)
     }
 }
 
@@ -99,5 +110,6 @@ impl InputFile {
 /// # Errors
 /// When the rest of it cannot be read.
 pub fn finish(source: Source) -> io::Result<String> {
-    source.into_source().into_inner().finish()
+    let source = source.into_source().ok_or_else(|| io::Error::other("a read failed"))?;
+    source.into_inner().finish()
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Read, str};
 
-use flowlake_common::vpc::{Header, Record, parse_line};
+use flowlake_common::vpc::{Column, Header, Record, parse_line};
 
 use super::lines::{Damage, Line, Lines};
 
@@ -40,6 +40,8 @@ pub enum Item<'a> {
     Reject(Reject<'a>),
     /// A header line again, as in files that were joined: from here on it counts.
     Header,
+    /// A comment of a file of rejects.
+    Comment,
 }
 
 /// A line that cannot be read, kept as it is.
@@ -51,7 +53,12 @@ pub struct Reject<'a> {
     pub reason: String,
     /// Its bytes; of a line longer than [`super::MAX_LINE`] the first.
     pub bytes: &'a [u8],
+    /// The header that counts there.
+    pub header: &'a Header,
 }
+
+/// What a comment in a file of rejects starts with: such lines are no input.
+pub const COMMENT: &str = "#flowlake: ";
 
 impl<R: Read> FlowLog<R> {
     /// Reads the header line. An empty stream has none and gives `None`.
@@ -60,7 +67,11 @@ impl<R: Read> FlowLog<R> {
     /// When the first line is no header; the inner result when it cannot be read.
     pub fn open(source: R) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
         let mut lines = Lines::new(source);
-        let header = match lines.next_line()? {
+        let mut first = lines.next_line()?;
+        if matches!(first, Some((_, Line::Whole(line))) if line.starts_with(COMMENT.as_bytes())) {
+            first = lines.next_line()?;
+        }
+        let header = match first {
             None => return Ok(Ok(None)),
             Some((_, Line::Whole(line))) => read_header(line),
             Some((_, Line::TooLong(_, length))) => Err(NotAFlowLog(format!("its first line has {length} bytes"))),
@@ -90,36 +101,57 @@ impl<R: Read> FlowLog<R> {
         let Some((number, line)) = lines.next_line()? else {
             return Ok(None);
         };
-        let reject = |reason: String, bytes| Ok(Some(Item::Reject(Reject { line: number, reason, bytes })));
+        if matches!(line, Line::Whole(bytes) if bytes.starts_with(COMMENT.as_bytes())) {
+            return Ok(Some(Item::Comment));
+        }
         match line {
             Line::Whole(bytes) => {
                 let text = match str::from_utf8(bytes) {
                     Ok(text) => text,
-                    Err(error) => return reject(format!("no UTF-8 text at byte {}", error.valid_up_to()), bytes),
+                    Err(error) => {
+                        return Ok(reject(
+                            number,
+                            format!("no UTF-8 text at byte {}", error.valid_up_to()),
+                            bytes,
+                            header,
+                        ));
+                    }
                 };
                 match parse_line(header, text) {
                     Ok(record) => Ok(Some(Item::Record { line: number, text, record, header })),
                     Err(error) => match Header::parse(text) {
-                        Ok(again) => {
+                        Ok(again) if again == *header || is_surely_a_header(&again) => {
                             *header = again;
                             Ok(Some(Item::Header))
                         }
-                        Err(_) => reject(error.to_string(), bytes),
+                        _ => Ok(reject(number, error.to_string(), bytes, header)),
                     },
                 }
             }
             Line::TooLong(start, length) => {
-                reject(format!("a line of {length} bytes; its first {} are kept", start.len()), start)
+                let reason = format!("a line of {length} bytes; its first {} are kept", start.len());
+                Ok(reject(number, reason, start, header))
             }
-            Line::CutOff(bytes) => reject("cut off: the file cannot be read on".to_owned(), bytes),
+            Line::CutOff(bytes) => Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header)),
         }
     }
+}
+
+fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header) -> Option<Item<'a>> {
+    Some(Item::Reject(Reject { line, reason, bytes, header }))
+}
+
+/// In the middle of a file a header says more than the one word without which it is none.
+fn is_surely_a_header(header: &Header) -> bool {
+    const FIELDS: usize = 3;
+    header.columns().iter().filter(|column| matches!(column, Column::Known(_))).count() >= FIELDS
 }
 
 fn read_header(line: &[u8]) -> Result<Header, NotAFlowLog> {
     if line.starts_with(b"PAR1") {
         return Err(NotAFlowLog("a Parquet file, which is not read yet".to_owned()));
     }
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let text = str::from_utf8(line).map_err(|_| NotAFlowLog("its first line is no text".to_owned()))?;
     Header::parse(text).map_err(|error| NotAFlowLog(format!("its first line is {error}")))
 }

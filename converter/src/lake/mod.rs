@@ -9,7 +9,7 @@ mod stage;
 mod validate;
 mod writer;
 
-pub use partition::{MAX_DAYS_AHEAD, Partition, is_partition_word};
+pub use partition::{MAX_DAYS_AHEAD, Partition, is_partition_word, is_source_name};
 pub use stage::{Stage, Staged};
 pub use validate::{Report, validate};
 pub use writer::{recorded_inputs, write};

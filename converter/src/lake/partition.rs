@@ -46,6 +46,14 @@ pub fn is_partition_word(word: &str) -> bool {
     !word.is_empty() && word.len() <= 64 && word.bytes().all(plain)
 }
 
+/// Whether a lake source may have this name: 1 to 20 lower-case letters, digits and `_`, because the provider role's name
+/// must fit 64 characters.
+#[must_use]
+pub fn is_source_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !name.is_empty() && name.len() <= 20 && name.bytes().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,8 +12,8 @@ use tempfile::TempPath;
 use super::{partition::Partition, writer};
 use crate::ocsf::{self, Origin, Placement, Rows};
 
-/// Partitions of one input that are open at once. Beyond, the fullest is written.
-const MAX_PARTITIONS: usize = 64;
+/// Partitions of one input whose rows are held at once; none has a file open. Beyond, the fullest is written.
+const MAX_PARTITIONS: usize = 1024;
 /// Bytes of rows and their texts held at once, over all open partitions: some 600,000 rows. Beyond, the fullest is
 /// written. Fixed, because it decides which rows a part holds.
 const MAX_BYTES: usize = 128 << 20;
@@ -78,7 +78,7 @@ impl<'a> Stage<'a> {
             let partition = &open.partition;
             partition.day == day && partition.account == lake_account && partition.region == lake_region
         };
-        let place = match self.open.iter().position(is_it) {
+        let place = match self.open.iter().rposition(is_it) {
             Some(place) => place,
             None => {
                 if self.open.len() == MAX_PARTITIONS {

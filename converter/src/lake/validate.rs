@@ -1,12 +1,23 @@
 //! Checks lake files against the column tree and the lake rules, and says what is wrong where.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+};
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use anyhow::Context;
+use arrow_array::{
+    Array, StructArray,
+    cast::AsArray,
+    types::{Int32Type, Int64Type, TimestampMillisecondType},
+};
 use flowlake_common::time;
 use parquet::{
-    arrow::{ArrowSchemaConverter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ArrowSchemaConverter,
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
     basic::Compression,
     file::{
         metadata::ParquetMetaData,
@@ -15,8 +26,8 @@ use parquet::{
     schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 
-use super::partition::Partition;
-use crate::ocsf::schema;
+use super::partition::{Partition, is_source_name};
+use crate::ocsf::{CLASS_UID, schema};
 
 /// "Collecting data from custom sources": data pages of at most 1 MB unpacked …
 const MAX_PAGE: usize = 1_000_000;
@@ -32,13 +43,19 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-/// Checks one file: schema, rows sorted by time, partition equals the rows' day, page and group sizes, zstd, not empty.
+/// Checks one file: schema, rows sorted by time, partition equals the rows' day, page and group sizes, zstd, not empty, every
+/// value readable.
 #[must_use]
 pub fn validate(path: &Path) -> Report {
     let mut report = Report::default();
-    if let Err(error) = check(path, &mut report) {
-        report.problems.push(format!("cannot be read: {error:#}"));
-    }
+    // The Parquet library gives up on some contradictions of a hostile file by a panic.
+    let checked = panic::catch_unwind(AssertUnwindSafe(|| check(path, &mut report)));
+    let error = match checked {
+        Ok(Ok(())) => return report,
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => "its metadata contradict each other".to_owned(),
+    };
+    report.problems.push(format!("cannot be read: {error}"));
     report
 }
 
@@ -74,6 +91,17 @@ fn check_tree(found: &SchemaDescriptor, report: &mut Report) -> anyhow::Result<b
             return Ok(false);
         }
     }
+    // The leaves are the same: what is left to differ is how they are nested, and what may be null.
+    let columns = |tree: &SchemaDescriptor| tree.root_schema().get_fields().to_vec();
+    for (wanted, there) in columns(&expected).iter().zip(&columns(found)) {
+        if wanted != there {
+            let name = wanted.name();
+            report
+                .problems
+                .push(format!("column {name}: other nesting, or other fields that may be null, than the tree has"));
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 
@@ -86,6 +114,11 @@ fn check_sizes(metadata: &ParquetMetaData, reader: &dyn FileReader, report: &mut
         let group_reader = reader.get_row_group(number)?;
         for (index, column) in group.columns().iter().enumerate() {
             let name = column.column_path().string();
+            let offsets =
+                [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
+            if offsets.iter().any(|offset| *offset < 0) {
+                anyhow::bail!("row group {number}, column {name}: a negative offset or size");
+            }
             if !matches!(column.compression(), Compression::ZSTD(_)) {
                 let packed = column.compression();
                 report.problems.push(format!("row group {number}, column {name}: packed with {packed}, not zstd"));
@@ -106,36 +139,62 @@ fn check_sizes(metadata: &ParquetMetaData, reader: &dyn FileReader, report: &mut
     Ok(())
 }
 
+/// Reads every value: what cannot be decoded, or contradicts the columns beside it, fails queries later.
 fn check_rows(path: &Path, report: &mut Report) -> anyhow::Result<()> {
-    let partition = Partition::of_path(&path.to_string_lossy());
-    if partition.is_none() {
-        report.problems.push("does not lie in region=…/accountId=…/eventDay=YYYYMMDD/".to_owned());
+    let whole = path.canonicalize()?;
+    let whole = whole.to_string_lossy();
+    let partition = Partition::of_path(&whole);
+    if partition.is_none() || !lies_in_a_source(&whole) {
+        report.problems.push("does not lie in ext/<source>/region=…/accountId=…/eventDay=YYYYMMDD/".to_owned());
     }
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
-    let time_only = ProjectionMask::columns(builder.parquet_schema(), ["time"]);
+    // The file's own Arrow types, if it has some, are not asked: engines go by the Parquet types.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(File::open(path)?, options)?;
     let (mut before, mut row) = (i64::MIN, 0_u64);
-    let (mut unsorted, mut other_day) = (None, None);
-    for batch in builder.with_projection(time_only).build()? {
+    let mut first = [const { None }; 5];
+    for batch in builder.build()? {
         let batch = batch?;
-        for value in batch.column(0).as_primitive::<Int64Type>().values() {
-            if *value < before {
-                unsorted.get_or_insert((row, *value, before));
-            }
+        let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
+        let time = column("time")?.as_primitive_opt::<Int64Type>().context("column time")?;
+        let time_dt = column("time_dt")?.as_primitive_opt::<TimestampMillisecondType>().context("column time_dt")?;
+        let class = column("class_uid")?.as_primitive_opt::<Int32Type>().context("column class_uid")?;
+        let unmapped = column("unmapped")?.as_map_opt().context("column unmapped")?;
+        for index in 0..batch.num_rows() {
+            let value = time.value(index);
             let day = value.div_euclid(1000 * time::DAY) * time::DAY;
-            if partition.as_ref().is_some_and(|partition| partition.day != day) {
-                other_day.get_or_insert((row, *value));
+            let folder = partition.as_ref().map_or(day, |partition| partition.day);
+            let said = [
+                (value < before).then(|| format!("time {value} comes after {before}; rows must be sorted by time")),
+                (folder != day).then(|| {
+                    let (day, folder) = (time::day(value.div_euclid(1000)), time::day(folder));
+                    format!("time {value} is of {day}, but the partition says eventDay={folder}")
+                }),
+                (time_dt.is_null(index) || time_dt.value(index) != value).then(|| "time_dt is not time".to_owned()),
+                (class.value(index) != CLASS_UID)
+                    .then(|| format!("class_uid {} in a lake of one class", class.value(index))),
+                has_a_key_twice(&unmapped.value(index)).then(|| "unmapped has a key twice".to_owned()),
+            ];
+            for (first, said) in first.iter_mut().zip(said) {
+                *first = first.take().or(said.map(|said| format!("row {row}: {said}")));
             }
-            before = *value;
+            before = value;
             row += 1;
         }
     }
     report.rows = row;
-    if let Some((row, value, before)) = unsorted {
-        report.problems.push(format!("row {row}: time {value} comes after {before}; rows must be sorted by time"));
-    }
-    if let (Some((row, value)), Some(partition)) = (other_day, partition) {
-        let (day, folder) = (time::day(value.div_euclid(1000)), time::day(partition.day));
-        report.problems.push(format!("row {row}: time {value} is of {day}, but the partition says eventDay={folder}"));
-    }
+    report.problems.extend(first.into_iter().flatten());
     Ok(())
+}
+
+/// Whether the partition's folders lie in `ext/<source>`, with a name that Security Lake takes.
+fn lies_in_a_source(path: &str) -> bool {
+    let folders: Vec<&str> = path.rsplit('/').skip(4).take(2).collect();
+    matches!(folders[..], [source, "ext"] if is_source_name(source))
+}
+
+fn has_a_key_twice(entries: &StructArray) -> bool {
+    let Some(keys) = entries.column(0).as_string_opt::<i32>() else {
+        return false;
+    };
+    (1..keys.len()).any(|index| (0..index).any(|other| keys.value(other) == keys.value(index)))
 }

@@ -50,15 +50,16 @@ pub fn write(rows: &mut Rows, origin: Origin, inputs: &[&str], aside: &Path) -> 
     Ok(file.into_temp_path())
 }
 
-/// The inputs that a lake file says its rows are from; empty for a file that says nothing.
+/// The inputs that a lake file says its rows are from (none for a file that says nothing), and how many rows it has.
 ///
 /// # Errors
 /// When it is no Parquet file.
-pub fn recorded_inputs(path: &Path) -> anyhow::Result<Vec<String>> {
+pub fn recorded_inputs(path: &Path) -> anyhow::Result<(Vec<String>, usize)> {
     let reader = SerializedFileReader::new(fs::File::open(path)?).context("not a Parquet file")?;
     let pairs = reader.metadata().file_metadata().key_value_metadata();
     let value = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == INPUTS)?.value.as_deref());
-    Ok(value.map(|value| value.split(',').map(str::to_owned).collect()).unwrap_or_default())
+    let inputs = value.map(|value| value.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    Ok((inputs, usize::try_from(reader.metadata().file_metadata().num_rows())?))
 }
 
 fn properties(inputs: &[&str], longest_text: usize) -> anyhow::Result<WriterProperties> {

@@ -12,7 +12,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, Fields};
 
 use super::{
-    OCSF_VERSION,
+    CLASS_UID, OCSF_VERSION,
     row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict},
     schema::{TREE, Type, list_element, map_entries, map_fields, schema, struct_fields},
 };
@@ -128,7 +128,6 @@ fn action_id(verdict: Verdict) -> i32 {
 }
 
 const CATEGORY_UID: i32 = 4;
-const CLASS_UID: i32 = 4001;
 /// OCSF observable types.
 const TYPE_IP_ADDRESS: i32 = 2;
 const TYPE_RESOURCE_UID: i32 = 10;

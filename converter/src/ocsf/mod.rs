@@ -13,5 +13,7 @@ pub use mapping::{Placement, map, milliseconds};
 pub use row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict};
 pub use schema::{Column, TREE, Type, schema};
 
+/// Network Activity.
+pub const CLASS_UID: i32 = 4001;
 /// The OCSF version that rows say they follow.
 pub const OCSF_VERSION: &str = "1.1.0";

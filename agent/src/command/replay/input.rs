@@ -38,7 +38,9 @@ pub(super) fn in_order(files: &[PathBuf]) -> Vec<Result<Input, String>> {
     for path in files {
         let standard = path.as_os_str() == "-";
         let input = Input::of(path);
-        let first = if files.len() == 1 || standard { Ok(i64::MAX) } else { input.first_time() };
+        // A pipe can be read once: what was looked at would be gone.
+        let once = standard || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+        let first = if files.len() == 1 || once { Ok(i64::MAX) } else { input.first_time() };
         inputs.push(match first {
             Ok(time) => (time, Ok(input)),
             Err(message) => (i64::MIN, Err(message)),

@@ -74,6 +74,11 @@ impl<'a> Placer<'a> {
         if time > self.too_late {
             return Err(Cannot(format!("start: {start} is more than a day ahead")));
         }
+        if let Some(end) = record.int(Field::End)
+            && !(time::YEAR_2010 * 1000..=self.too_late + time::DAY * 1000).contains(&milliseconds(end))
+        {
+            return Err(Cannot(format!("end: {end} is before 2010 or more than two days ahead")));
+        }
         let lake_account = match settings.origin {
             Origin::Aws => Cow::Borrowed(account),
             Origin::OnPremises => Cow::Owned(format!("external_{account}")),

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::{lake::is_partition_word, ocsf};
+use crate::{
+    lake::{is_partition_word, is_source_name},
+    ocsf,
+};
 
 /// Convert VPC flow logs to OCSF Network Activity in a lake
 #[derive(Debug, Args)]
@@ -55,9 +58,6 @@ pub(super) struct Settings {
     pub(super) rejects: PathBuf,
 }
 
-/// Security Lake's limit: the provider role's name must fit 64 characters.
-const MAX_SOURCE: usize = 20;
-
 impl TryFrom<Arguments> for Settings {
     type Error = anyhow::Error;
 
@@ -74,11 +74,7 @@ impl TryFrom<Arguments> for Settings {
             ocsf::Origin::Aws => "flowlake_vpc".to_owned(),
             ocsf::Origin::OnPremises => "flowlake_agent".to_owned(),
         });
-        let plain = source.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        ensure!(
-            !source.is_empty() && source.len() <= MAX_SOURCE && plain,
-            "--source '{source}': 1 to {MAX_SOURCE} lower-case letters, digits and '_'"
-        );
+        ensure!(is_source_name(&source), "--source '{source}': 1 to 20 lower-case letters, digits and '_'");
         for (flag, word) in [("--account-id", &account_id), ("--region", &region), ("--lake-region", &lake_region)] {
             if let Some(word) = word {
                 ensure!(is_partition_word(word), "{flag} '{word}': 1 to 64 letters, digits, '-' and '_'");
