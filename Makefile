@@ -22,7 +22,8 @@ soak: setup ## what takes longer than `make test` may
 	tests/soak/soak.sh
 
 bench: setup ## what a packet and a row cost, and two ratios against what users have today
-	cargo bench --workspace --benches -q
+	cargo bench -q -p flowlake-agent --bench packet
+	cargo bench -q -p flowlake-converter --bench row
 	tests/bench/ratios.sh
 
 fuzz: ## each fuzz target for SECONDS_EACH (60) seconds; needs cargo-fuzz
