@@ -47,20 +47,41 @@ enum Inner<R: Read> {
     Zstd(Box<ZstdDecoder<BufReader<R>>>),
 }
 
+/// Tells whether a first line begins a file.
+pub type Begins = fn(&[u8]) -> bool;
+
 /// gzip members, one after the other.
 struct Members<R: Read> {
     /// `None` only inside of [`Members::next`].
     decoder: Option<GzipDecoder<BufReader<R>>>,
-    /// Whether a member's last line ends with it.
-    lines: bool,
+    /// Tells whether a member begins anew, by its first line; `None` joins members byte by byte, as RFC 1952 has it.
+    begins: Option<Begins>,
+    /// The start of a member that was looked at.
+    peeked: Vec<u8>,
     /// The last byte given out.
     last: u8,
 }
 
 impl<R: Read> Members<R> {
     #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
-    fn new(reader: BufReader<R>, lines: bool) -> Self {
-        Self { decoder: Some(GzipDecoder::new(reader)), lines, last: b'\n' }
+    fn new(reader: BufReader<R>, begins: Option<Begins>) -> Self {
+        Self { decoder: Some(GzipDecoder::new(reader)), begins, peeked: Vec::new(), last: b'\n' }
+    }
+
+    /// Reads the first line of a member, or as much of it as a header can have.
+    fn peek(&mut self) -> io::Result<()> {
+        const HEADER: usize = 16 * 1024;
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(());
+        };
+        let mut piece = [0; 512];
+        while self.peeked.len() < HEADER && !self.peeked.contains(&b'\n') {
+            match decoder.read(&mut piece)? {
+                0 => break,
+                count => self.peeked.extend_from_slice(&piece[..count]),
+            }
+        }
+        Ok(())
     }
 
     /// Goes on to the next member; false when there is none.
@@ -82,6 +103,13 @@ impl<R: Read> Members<R> {
 
 impl<R: Read> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.peeked.is_empty() && !buffer.is_empty() {
+            let count = self.peeked.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&self.peeked[..count]);
+            self.peeked.drain(..count);
+            self.last = buffer[count - 1];
+            return Ok(count);
+        }
         while let (Some(decoder), false) = (&mut self.decoder, buffer.is_empty()) {
             let count = decoder.read(buffer)?;
             if count > 0 {
@@ -91,10 +119,14 @@ impl<R: Read> Read for Members<R> {
             if !self.next()? {
                 return Ok(0);
             }
-            if self.lines && self.last != b'\n' {
-                self.last = b'\n';
-                buffer[0] = b'\n';
-                return Ok(1);
+            if self.last != b'\n'
+                && let Some(begins) = self.begins
+            {
+                self.peek()?;
+                if begins(self.peeked.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
+                    self.peeked.insert(0, b'\n');
+                }
+                return self.read(buffer);
             }
         }
         Ok(0)
@@ -113,25 +145,26 @@ impl<R: Read> Decoder<R> {
     /// # Errors
     /// When the first bytes cannot be read or the decoder cannot be made.
     pub fn new(reader: R, limit: u64) -> io::Result<Self> {
-        Self::open(reader, limit, false)
+        Self::open(reader, limit, None)
     }
 
-    /// As [`Decoder::new`], for text: the last line of a gzip member ends with it, though it has no line end, so that files
-    /// that were joined packed read as they would one by one.
+    /// As [`Decoder::new`], for text: where a gzip member's first line `begins` a file anew, the line before it ends, though it
+    /// has no line end. So files that were joined packed read as they would one by one, and a file that was packed in
+    /// blocks stays whole.
     ///
     /// # Errors
     /// As those of [`Decoder::new`].
-    pub fn lines(reader: R, limit: u64) -> io::Result<Self> {
-        Self::open(reader, limit, true)
+    pub fn lines(reader: R, limit: u64, begins: Begins) -> io::Result<Self> {
+        Self::open(reader, limit, Some(begins))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
-    fn open(reader: R, limit: u64, lines: bool) -> io::Result<Self> {
+    fn open(reader: R, limit: u64, begins: Option<Begins>) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, reader);
         let compression = Compression::sniff(reader.fill_buf()?);
         let inner = match compression {
             Compression::None => Inner::None(reader),
-            Compression::Gzip => Inner::Gzip(Box::new(Members::new(reader, lines))),
+            Compression::Gzip => Inner::Gzip(Box::new(Members::new(reader, begins))),
             Compression::Zstd => {
                 let mut decoder = ZstdDecoder::with_buffer(reader)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -210,12 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_their_member_when_they_are_lines() {
-        let members = [gzip(b"one"), gzip(b""), gzip(b"two\n"), gzip(b"three")].concat();
+    fn a_member_that_begins_anew_ends_the_line_before() {
+        let members = [gzip(b"one"), gzip(b""), gzip(b"head\nt"), gzip(b"wo"), gzip(b"head")].concat();
         let mut text = String::new();
-        Decoder::lines(&members[..], 100).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "one\ntwo\nthree");
-        assert_eq!(unpack(&members, 100).unwrap(), b"onetwo\nthree");
+        let begins = |line: &[u8]| line == b"head";
+        Decoder::lines(&members[..], 100, begins).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\nhead\ntwo\nhead");
+        assert_eq!(unpack(&members, 100).unwrap(), b"onehead\ntwohead");
     }
 
     #[test]

@@ -205,3 +205,51 @@ fn interleaved_days_make_a_file_each() {
     convert(&[input], &lake, &[]).ended(0);
     assert_eq!((lake_files(&lake).len(), rows(&lake).len()), (100, 2000));
 }
+
+/// Whatever would put rows of a delivered input elsewhere is refused: also where no object is in the way.
+#[test]
+fn a_delivered_input_is_not_delivered_as_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let other_day = line("us-east-1", "1700100000").replace("123456789012", "unknown");
+    let content = format!("{HEADER}\n{}{other_day}", line("us-east-1", "1700000000"));
+    let input = write(folder.path(), "in", content.as_bytes());
+    let lake = folder.path().join("lake");
+    convert(std::slice::from_ref(&input), &lake, &[]).ended(1).says("no account-id");
+    let rejects = lake.with_extension("rejects");
+    let account = ["--account-id", "123456789012"];
+    let other = folder.path().join("other rejects");
+    let from_rejects = run(converter()
+        .arg("convert")
+        .arg(&rejects)
+        .arg("--lake")
+        .arg(&lake)
+        .arg("--rejects")
+        .arg(&other)
+        .args(account));
+    from_rejects.ended(0).says("1 new rows");
+    for options in [&account[..], &["--region", "elsewhere"], &["--lake-region", "elsewhere"]] {
+        convert(std::slice::from_ref(&input), &lake, options).ended(1).says("it was delivered before");
+        assert_eq!(rows(&lake).len(), 2);
+    }
+    // The rejects folder may be the one that is read.
+    convert(&[rejects], &lake, &account).ended(0).says("1 rows already there");
+}
+
+/// gzip in blocks, as bgzip packs, cuts lines anywhere.
+#[test]
+fn blocks_of_gzip_are_one_text() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let lines = (0..500).map(|number| line("us-east-1", &(1_700_000_000 + number).to_string())).collect::<String>();
+    let text = format!("{HEADER}\n{lines}");
+    let mut packed = Vec::new();
+    for block in text.as_bytes().chunks(777) {
+        let mut encoder = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::fast());
+        encoder.write_all(block).unwrap();
+        encoder.finish().unwrap();
+    }
+    let input = write(folder.path(), "in", &packed);
+    let lake = folder.path().join("lake");
+    convert(&[input], &lake, &[]).ended(0).says(" 0 rejected lines");
+    assert_eq!(rows(&lake).len(), 500);
+}

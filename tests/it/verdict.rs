@@ -98,6 +98,9 @@ fn a_log_that_cannot_be_read_is_an_error_and_nothing_is_called_accepted() {
     let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
     let garbage = write(folder.path(), "garbage", b"garbage, no capture at all");
     replay(&[&tap, &garbage]).ended(1).says("--verdict: ").says("nothing was replayed");
+    replay(&[&tap, &tap]).ended(1).says("no NFLOG capture").says("nothing was replayed");
+    run(agent().args(["replay", "-", "--verdict", "-"])).ended(64).says("read once");
+    run(agent().args(["replay", "-", "--verdict", "x", "--decapsulate", "gre"])).ended(64).says("--decapsulate");
     let mut cut = Pcap::default().write(LINKTYPE_NFLOG, &[Seen::whole(T, logged(1, None, &syn(22)))]);
     cut.extend([1, 2, 3]);
     let cut = write(folder.path(), "cut", &cut);

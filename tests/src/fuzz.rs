@@ -11,7 +11,7 @@ use flowlake_agent::{
 };
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
-    input::{FlowLog, Item},
+    input::{FlowLog, Item, begins_a_log},
     ocsf::{self, Placement, Rows},
 };
 
@@ -116,7 +116,7 @@ pub fn replay(bytes: &[u8]) {
 /// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.
 pub fn log(bytes: &[u8]) {
     const UNPACKED: u64 = 8 << 20;
-    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED) else {
+    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, begins_a_log) else {
         return;
     };
     let Ok(Ok(Some(mut log))) = FlowLog::open(source) else {

@@ -18,7 +18,8 @@ const LINKTYPE_LOOP: u16 = 108;
 const LINKTYPE_LINUX_SLL: u16 = 113;
 const LINKTYPE_PPP_WITH_DIR: u16 = 204;
 const LINKTYPE_MPLS: u16 = 219;
-const LINKTYPE_NFLOG: u16 = 239;
+/// The firewall's log.
+pub const LINKTYPE_NFLOG: u16 = 239;
 const LINKTYPE_LINUX_SLL2: u16 = 276;
 const LINKTYPE_IPV4: u16 = 228;
 const LINKTYPE_IPV6: u16 = 229;

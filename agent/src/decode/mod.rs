@@ -13,6 +13,7 @@ mod tunnel;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use fragment::{FragmentId, Fragments};
+pub use link::LINKTYPE_NFLOG;
 pub use tunnel::{Tunnel, Tunnels};
 
 use crate::capture::Direction;

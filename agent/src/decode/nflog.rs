@@ -8,6 +8,8 @@ use crate::capture::Direction;
 
 const HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
+/// nftables' family of a device's own hooks.
+const NETDEV: u8 = 5;
 const PACKET_HEADER: u16 = 1;
 const TIMESTAMP: u16 = 3;
 const PAYLOAD: u16 = 9;
@@ -27,7 +29,7 @@ pub(super) struct Logged {
 
 /// Reads a message.
 pub(super) fn decode(frame: &[u8]) -> Result<Logged, Undecoded> {
-    const FAMILIES: [u8; 4] = [2, 7, 10, 1]; // IPv4, bridge, IPv6, and nftables' inet
+    const FAMILIES: [u8; 5] = [2, 7, 10, 1, NETDEV]; // IPv4, bridge, IPv6, and nftables' inet
     let family = *frame.first().ok_or(Undecoded::CutOff)?;
     if !FAMILIES.contains(&family) {
         return Err(Undecoded::NotIp);
@@ -47,7 +49,7 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
         }
         let value = frame.get(at + ATTRIBUTE_HEADER..at + length).unwrap_or_default();
         match half([header[2], header[3]]) {
-            PACKET_HEADER => logged.direction = value.get(2).and_then(|hook| direction(*hook)),
+            PACKET_HEADER => logged.direction = value.get(2).and_then(|hook| direction(frame[0], *hook)),
             TIMESTAMP => logged.time_us = time(value),
             PAYLOAD => return Ok(Logged { payload: at + ATTRIBUTE_HEADER, ..logged }),
             _ => {}
@@ -57,9 +59,10 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
     Err(Undecoded::Malformed)
 }
 
-/// The hook's number: prerouting, input, forward, output, postrouting (netfilter.h).
-fn direction(hook: u8) -> Option<Direction> {
+/// The hook's number: prerouting, input, forward, output, postrouting; of a device ingress and egress (netfilter.h).
+fn direction(family: u8, hook: u8) -> Option<Direction> {
     match hook {
+        1 if family == NETDEV => Some(Direction::Egress),
         0..=2 => Some(Direction::Ingress),
         3 | 4 => Some(Direction::Egress),
         _ => None,

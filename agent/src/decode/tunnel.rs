@@ -92,6 +92,8 @@ pub(super) fn innermost(packet: &[u8], wire_length: u32, tunnels: Tunnels) -> Re
             break;
         };
         (decoded, upper) = next;
+        // No packet is longer than the one it is in, whatever it says.
+        decoded.ip_bytes = decoded.ip_bytes.min(wire_length);
     }
     Ok(decoded)
 }

@@ -24,20 +24,24 @@ pub(super) fn subtract(entries: &mut Vec<Entry>) -> u64 {
     if dropped.is_empty() {
         return 0;
     }
-    entries.retain_mut(|entry| {
-        if entry.key.action == Action::Reject || entry.key.direction == Some(Direction::Egress) {
-            return true;
-        }
-        let Some((packets, bytes)) = dropped.get_mut(&undirected(entry.key)) else {
-            return true;
-        };
-        let taken = (entry.packets.min(*packets), entry.bytes.min(*bytes));
-        *packets -= taken.0;
-        *bytes -= taken.1;
-        entry.packets -= taken.0;
-        entry.bytes -= taken.1;
-        entry.packets > 0
-    });
+    // What came in is taken first. A direction that was guessed from addresses may call a forwarded packet egress.
+    for outgoing in [false, true] {
+        entries.retain_mut(|entry| {
+            let is_outgoing = entry.key.direction == Some(Direction::Egress);
+            if entry.key.action == Action::Reject || is_outgoing != outgoing {
+                return true;
+            }
+            let Some((packets, bytes)) = dropped.get_mut(&undirected(entry.key)) else {
+                return true;
+            };
+            let taken = (entry.packets.min(*packets), entry.bytes.min(*bytes));
+            *packets -= taken.0;
+            *bytes -= taken.1;
+            entry.packets -= taken.0;
+            entry.bytes -= taken.1;
+            entry.packets > 0
+        });
+    }
     dropped.values().map(|(packets, _)| packets).sum()
 }
 

@@ -87,7 +87,9 @@ impl Convert {
         let name = file.path.display().to_string();
         self.progress.say(name.clone());
         if let Err(error) = self.convert(file, &name) {
-            self.failed(&format!("{name}: {error:#}; not all of it is in the lake; convert it again"));
+            self.failed(&format!(
+                "{name}: {error:#}; if something failed that can be mended, mend it and convert it again"
+            ));
         }
     }
 
@@ -127,7 +129,7 @@ impl Convert {
                         rows += 1;
                         continue;
                     }
-                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes(), header },
+                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes(), header, whole: true },
                 },
                 Ok(Some(Item::Reject(reject))) => reject,
                 Ok(Some(Item::Header | Item::Comment)) => continue,
@@ -150,6 +152,10 @@ impl Convert {
         if let Some((count, path)) = rejects.finish()? {
             self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}, which can be converted when it is corrected", path.display()));
         }
+        // An input without rows has nothing to settle: its lines may be believed another day.
+        if !staged.is_empty() {
+            self.lake.settle(&hash, &staged)?;
+        }
         for file in staged {
             let new = file.rows as u64;
             match self.lake.publish(file)? {
@@ -158,15 +164,6 @@ impl Convert {
                     self.totals.rows += new;
                 }
                 Delivered::AlreadyThere => self.totals.already_there += new,
-                // Which lines are believed depends on the options and, for a start ahead of the clock, on the day.
-                Delivered::Differs { there, path } => {
-                    self.totals.already_there += there as u64;
-                    self.failed(&format!(
-                        "{name}: {} has {there} rows of it from before, now there would be {new}; to add lines that were rejected \
-                         then, convert their own file in --rejects",
-                        path.display()
-                    ));
-                }
             }
         }
         if let Some(damage) = damaged {

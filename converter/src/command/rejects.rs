@@ -52,13 +52,25 @@ impl<'a> Rejects<'a> {
         let Some(file) = self.file else {
             return Ok(None);
         };
-        let path = self.folder.join(format!("{}.rejects", self.hash));
-        let name = || -> io::Result<()> {
-            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let keep = || -> io::Result<PathBuf> {
+            let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.as_file().sync_all()?;
-            file.persist(&path).map(drop).map_err(|error| error.error)
+            // What is there may have been corrected by hand meanwhile, and stays.
+            for number in 0.. {
+                let again = if number == 0 { String::new() } else { format!(".{number}") };
+                let path = self.folder.join(format!("{}{again}.rejects", self.hash));
+                match file.persist_noclobber(&path) {
+                    Ok(_) => return Ok(path),
+                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
+                    Err(error) => return Err(error.error),
+                }
+                if fs::read(&path)? == fs::read(file.path())? {
+                    return Ok(path);
+                }
+            }
+            unreachable!("numbers do not end")
         };
-        name().with_context(|| format!("--rejects: cannot write {}", path.display()))?;
+        let path = keep().with_context(|| format!("--rejects: cannot write in {}", self.folder.display()))?;
         Ok(Some((self.count, path)))
     }
 
@@ -79,6 +91,9 @@ impl<'a> Rejects<'a> {
             writeln!(file, "{}", names.join(" "))?;
         }
         writeln!(file, "{COMMENT}line {}: {}", reject.line, one_line(&reject.reason))?;
+        if !reject.whole {
+            write!(file, "{COMMENT}as far as it was read: ")?;
+        }
         file.write_all(reject.bytes)?;
         file.write_all(b"\n")
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -17,22 +17,17 @@ use crate::lake::{Staged, recorded_inputs};
 pub struct Lake {
     source: PathBuf,
     aside: PathBuf,
+    /// What each input's objects are, a file for each input.
+    plans: PathBuf,
 }
 
 /// What publishing came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
     /// The object is new.
     Published,
     /// The same input was delivered before.
     AlreadyThere,
-    /// The same input was delivered before, but another number of its rows. What is there stays.
-    Differs {
-        /// Rows of the object.
-        there: usize,
-        /// The object.
-        path: PathBuf,
-    },
 }
 
 impl Lake {
@@ -41,7 +36,11 @@ impl Lake {
     /// # Errors
     /// When they cannot be made.
     pub fn open(root: &Path, source: &str) -> anyhow::Result<Self> {
-        let lake = Self { source: root.join("ext").join(source), aside: root.join(".flowlake") };
+        let lake = Self {
+            source: root.join("ext").join(source),
+            aside: root.join(".flowlake"),
+            plans: root.join(".flowlake/inputs").join(source),
+        };
         aside::remove_stale(&lake.aside, "part-");
         for folder in [&lake.source, &lake.aside] {
             fs::create_dir_all(folder).with_context(|| format!("--lake: cannot make {}", folder.display()))?;
@@ -59,6 +58,38 @@ impl Lake {
     #[must_use]
     pub fn source(&self) -> &Path {
         &self.source
+    }
+
+    /// Writes down, once and for ever, what the objects of an input are, before the first is published. The same input with
+    /// other options or on another day may have other rows in other places: that would double what is there.
+    ///
+    /// # Errors
+    /// When it was delivered as something else, or the plan cannot be written.
+    pub fn settle(&self, input: &str, staged: &[Staged]) -> anyhow::Result<()> {
+        let mut plan: Vec<String> =
+            staged.iter().map(|file| format!("{}/{} {}\n", file.partition, file.name, file.rows)).collect();
+        plan.sort();
+        let plan = plan.concat();
+        fs::create_dir_all(&self.plans)?;
+        let path = self.plans.join(input);
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.plans)?;
+        file.write_all(plan.as_bytes())?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => sync_folder(&self.plans).context("cannot write down what is to be delivered"),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read_to_string(&path)? == plan {
+                    return Ok(());
+                }
+                bail!(
+                    "it was delivered before, with other options or other rows, as {} says; nothing was added. Lines that were \
+                     rejected then are converted from their own file in --rejects; to deliver all of it anew, remove its \
+                     objects and that file",
+                    path.display()
+                );
+            }
+            Err(error) => Err(error.error).context("cannot write down what is to be delivered"),
+        }
     }
 
     /// Publishes a file under its name, durably, unless it is there already.
@@ -79,7 +110,6 @@ impl Lake {
                 let ours = staged.name.split('-').next().unwrap_or_default();
                 match recorded_inputs(&path) {
                     Ok((inputs, rows)) if inputs == [ours] && rows == staged.rows => Ok(Delivered::AlreadyThere),
-                    Ok((inputs, rows)) if inputs == [ours] => Ok(Delivered::Differs { there: rows, path }),
                     _ => bail!("{} is not a lake file of this input; move it away and convert again", path.display()),
                 }
             }

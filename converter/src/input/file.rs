@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::log::begins_a_log;
 use flowlake_common::{
     codec::Decoder,
     hash::HashingReader,
@@ -30,15 +31,13 @@ pub struct InputFile {
 }
 
 /// The files that paths name: a file itself; of a folder everything below it, by name, links followed, but what is hidden
-/// and what is in `not` (folders). A file that is named twice is taken once. The messages name what cannot be read.
+/// and what is in `not` (folders, unless they are named themselves). A file that is named twice is taken once. The messages name what cannot be read.
 #[must_use]
 pub fn collect(paths: &[PathBuf], not: &[&Path]) -> (Vec<InputFile>, Vec<String>) {
     let mut walk = Walk { files: Vec::new(), errors: Vec::new(), seen: HashSet::new() };
-    for folder in not {
-        if let Ok(meta) = fs::metadata(folder) {
-            walk.seen.insert((meta.dev(), meta.ino()));
-        }
-    }
+    let identity = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let named: Vec<_> = paths.iter().filter_map(|path| identity(path)).collect();
+    walk.seen.extend(not.iter().filter_map(|folder| identity(folder)).filter(|folder| !named.contains(folder)));
     for path in paths {
         walk.path(path);
     }
@@ -101,7 +100,7 @@ impl InputFile {
     /// When it cannot be opened.
     pub fn open(&self, progress: &Progress) -> io::Result<Source> {
         let raw = HashingReader::new(File::open(&self.path)?);
-        Decoder::lines(ProgressReader::new(raw, progress.clone()), MAX_UNPACKED)
+        Decoder::lines(ProgressReader::new(raw, progress.clone()), MAX_UNPACKED, begins_a_log)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct NotAFlowLog(String);
 pub struct FlowLog<R> {
     lines: Lines<R>,
     header: Header,
+    /// Whether this is a file of rejects: only there comments are comments.
+    comments: bool,
 }
 
 /// What comes next in a flow log.
@@ -55,6 +57,8 @@ pub struct Reject<'a> {
     pub bytes: &'a [u8],
     /// The header that counts there.
     pub header: &'a Header,
+    /// Whether the bytes are the whole line. What is not must never be taken for a record.
+    pub whole: bool,
 }
 
 /// What a comment in a file of rejects starts with: such lines are no input.
@@ -67,8 +71,10 @@ impl<R: Read> FlowLog<R> {
     /// When the first line is no header; the inner result when it cannot be read.
     pub fn open(source: R) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
         let mut lines = Lines::new(source);
+        let mut comments = false;
         let mut first = lines.next_line()?;
         if matches!(first, Some((_, Line::Whole(line))) if line.starts_with(COMMENT.as_bytes())) {
+            comments = true;
             first = lines.next_line()?;
         }
         let header = match first {
@@ -77,7 +83,7 @@ impl<R: Read> FlowLog<R> {
             Some((_, Line::TooLong(_, length))) => Err(NotAFlowLog(format!("its first line has {length} bytes"))),
             Some((_, Line::CutOff(_))) => Err(NotAFlowLog("cut off inside the header line".to_owned())),
         };
-        Ok(header.map(|header| Some(Self { lines, header })))
+        Ok(header.map(|header| Some(Self { lines, header, comments })))
     }
 
     /// The header that counts.
@@ -97,11 +103,11 @@ impl<R: Read> FlowLog<R> {
     /// # Errors
     /// When the stream cannot be read on; everything before was given.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, Damage> {
-        let Self { lines, header } = self;
+        let Self { lines, header, comments } = self;
         let Some((number, line)) = lines.next_line()? else {
             return Ok(None);
         };
-        if matches!(line, Line::Whole(bytes) if bytes.starts_with(COMMENT.as_bytes())) {
+        if *comments && matches!(line, Line::Whole(bytes) if bytes.starts_with(COMMENT.as_bytes())) {
             return Ok(Some(Item::Comment));
         }
         match line {
@@ -114,6 +120,7 @@ impl<R: Read> FlowLog<R> {
                             format!("no UTF-8 text at byte {}", error.valid_up_to()),
                             bytes,
                             header,
+                            true,
                         ));
                     }
                 };
@@ -124,21 +131,29 @@ impl<R: Read> FlowLog<R> {
                             *header = again;
                             Ok(Some(Item::Header))
                         }
-                        _ => Ok(reject(number, error.to_string(), bytes, header)),
+                        _ => Ok(reject(number, error.to_string(), bytes, header, true)),
                     },
                 }
             }
             Line::TooLong(start, length) => {
                 let reason = format!("a line of {length} bytes; its first {} are kept", start.len());
-                Ok(reject(number, reason, start, header))
+                Ok(reject(number, reason, start, header, false))
             }
-            Line::CutOff(bytes) => Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header)),
+            Line::CutOff(bytes) => {
+                Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header, false))
+            }
         }
     }
 }
 
-fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header) -> Option<Item<'a>> {
-    Some(Item::Reject(Reject { line, reason, bytes, header }))
+fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, whole: bool) -> Option<Item<'a>> {
+    Some(Item::Reject(Reject { line, reason, bytes, header, whole }))
+}
+
+/// Whether a line can only be the header of a flow log.
+#[must_use]
+pub fn begins_a_log(line: &[u8]) -> bool {
+    read_header(line).is_ok_and(|header| is_surely_a_header(&header))
 }
 
 /// In the middle of a file a header says more than the one word without which it is none.

@@ -9,4 +9,4 @@ mod log;
 
 pub use file::{InputFile, Source, collect, finish};
 pub use lines::{Damage, Line, Lines, MAX_LINE};
-pub use log::{COMMENT, FlowLog, Item, NotAFlowLog, Reject};
+pub use log::{COMMENT, FlowLog, Item, NotAFlowLog, Reject, begins_a_log};

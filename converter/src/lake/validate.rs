@@ -151,13 +151,21 @@ fn check_rows(path: &Path, report: &mut Report) -> anyhow::Result<()> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(File::open(path)?, options)?;
     let (mut before, mut row) = (i64::MIN, 0_u64);
-    let mut first = [const { None }; 5];
+    let mut first = [const { None }; 7];
     for batch in builder.build()? {
         let batch = batch?;
         let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
         let time = column("time")?.as_primitive_opt::<Int64Type>().context("column time")?;
         let time_dt = column("time_dt")?.as_primitive_opt::<TimestampMillisecondType>().context("column time_dt")?;
         let class = column("class_uid")?.as_primitive_opt::<Int32Type>().context("column class_uid")?;
+        let category = column("category_uid")?.as_primitive_opt::<Int32Type>().context("column category_uid")?;
+        let activity = column("activity_id")?.as_primitive_opt::<Int32Type>().context("column activity_id")?;
+        let kind = column("type_uid")?.as_primitive_opt::<Int64Type>().context("column type_uid")?;
+        for name in ["metadata", "cloud", "src_endpoint", "dst_endpoint", "connection_info"] {
+            if column(name)?.null_count() > 0 && first[5].is_none() {
+                first[5] = Some(format!("from row {row} on: no {name} in some row"));
+            }
+        }
         let unmapped = column("unmapped")?.as_map_opt().context("column unmapped")?;
         for index in 0..batch.num_rows() {
             let value = time.value(index);
@@ -173,6 +181,10 @@ fn check_rows(path: &Path, report: &mut Report) -> anyhow::Result<()> {
                 (class.value(index) != CLASS_UID)
                     .then(|| format!("class_uid {} in a lake of one class", class.value(index))),
                 has_a_key_twice(&unmapped.value(index)).then(|| "unmapped has a key twice".to_owned()),
+                None,
+                (category.value(index) != CLASS_UID / 1000
+                    || kind.value(index) != i64::from(CLASS_UID * 100) + i64::from(activity.value(index)))
+                .then(|| "category_uid or type_uid does not belong to class_uid and activity_id".to_owned()),
             ];
             for (first, said) in first.iter_mut().zip(said) {
                 *first = first.take().or(said.map(|said| format!("row {row}: {said}")));

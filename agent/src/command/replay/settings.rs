@@ -47,7 +47,7 @@ pub(in crate::command) struct Arguments {
     #[arg(long, value_name = "TUNNEL,…", value_delimiter = ',')]
     decapsulate: Vec<String>,
     /// NFLOG capture of what the firewall dropped meanwhile: REJECT records, and no ACCEPT for what was seen and dropped
-    #[arg(long, value_name = "NFLOG.pcap", conflicts_with = "per_interface")]
+    #[arg(long, value_name = "NFLOG.pcap", conflicts_with_all = ["per_interface", "decapsulate"])]
     verdict: Option<PathBuf>,
 }
 
@@ -98,7 +98,7 @@ impl TryFrom<Arguments> for Settings {
         );
         check_word("--region", &region)?;
         check_word("--interface-id", &interface_id)?;
-        let standard_inputs = files.iter().filter(|file| file.as_os_str() == "-").count();
+        let standard_inputs = files.iter().chain(&verdict).filter(|file| file.as_os_str() == "-").count();
         ensure!(standard_inputs <= 1, "standard input ('-') can be read once");
         Ok(Self {
             files,

@@ -32,6 +32,10 @@ impl Verdicts {
         let capture = input.open(progress)?;
         let mut verdicts = Self { capture, name: input.name, next: None, damage: None, unread: 0 };
         verdicts.read_ahead();
+        let interfaces = verdicts.capture.interfaces();
+        if !interfaces.is_empty() && interfaces.iter().all(|interface| interface.link_type != decode::LINKTYPE_NFLOG) {
+            return Err(format!("{}: no NFLOG capture (link type {})", verdicts.name, decode::LINKTYPE_NFLOG));
+        }
         Ok(verdicts)
     }
 
