@@ -104,4 +104,20 @@ mod tests {
         assert_eq!(reader.bytes_read(), 1);
         assert_eq!(reader.finish().unwrap(), ABC);
     }
+
+    /// Fails once, then goes on: what was missed then is in no hash.
+    struct FailsOnce(bool);
+
+    impl Read for FailsOnce {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) { Ok(0) } else { Err(io::Error::other("broken")) }
+        }
+    }
+
+    #[test]
+    fn a_read_that_failed_leaves_no_hash() {
+        let mut reader = HashingReader::new(FailsOnce(false));
+        assert!(reader.read(&mut [0]).is_err());
+        assert!(reader.finish().is_err());
+    }
 }
