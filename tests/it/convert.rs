@@ -235,6 +235,19 @@ fn a_delivered_input_is_not_delivered_as_something_else() {
     convert(&[rejects], &lake, &account).ended(0).says("1 rows already there");
 }
 
+/// Also when nothing of it was delivered: its lines are those of the rejects.
+#[test]
+fn an_input_that_was_rejected_whole_comes_from_its_rejects_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(folder.path(), "in", format!("{HEADER}\n{}", line("-", "1700000000")).as_bytes());
+    let lake = folder.path().join("lake");
+    convert(std::slice::from_ref(&input), &lake, &[]).ended(1).says("no region");
+    let region = ["--region", "us-east-1"];
+    convert(&[lake.with_extension("rejects")], &lake, &region).ended(0).says("1 new rows");
+    convert(&[input], &lake, &region).ended(1).says("it was delivered before");
+    assert_eq!(rows(&lake).len(), 1);
+}
+
 /// gzip in blocks, as bgzip packs, cuts lines anywhere.
 #[test]
 fn blocks_of_gzip_are_one_text() {

@@ -148,12 +148,13 @@ impl Convert {
         for message in said {
             self.failed(&message);
         }
-        self.totals.rejects += rejects.count();
+        let rejected = rejects.count();
+        self.totals.rejects += rejected;
         if let Some((count, path)) = rejects.finish()? {
             self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}, which can be converted when it is corrected", path.display()));
         }
-        // An input without rows has nothing to settle: its lines may be believed another day.
-        if !staged.is_empty() {
+        // Also when every line was rejected: they are converted from their own file, and must not come twice.
+        if !staged.is_empty() || rejected > 0 {
             self.lake.settle(&hash, &staged)?;
         }
         for file in staged {
