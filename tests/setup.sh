@@ -11,15 +11,15 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 
-# A C compiler links Rust programs and builds zstd; Python runs DuckDB and the OCSF schema, which check what we write.
+# A C compiler links Rust programs and builds zstd; libpcap captures; Python runs DuckDB and the OCSF schema, which check what we write.
 missing=()
-for package in gcc libc6-dev python3 python3-venv ca-certificates; do
+for package in gcc libc6-dev libpcap-dev python3 python3-venv ca-certificates; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
 # An independent dissector, and what a real firewall in namespaces needs. Too much to put on a developer's machine unasked:
 # there their tests skip, loudly.
 if [[ ${CI:-} == true ]]; then
-  for package in tshark tcpdump nftables iproute2; do
+  for package in tshark tcpdump nftables iproute2 procps; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
   done
 fi

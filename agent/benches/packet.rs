@@ -13,7 +13,7 @@ use flowlake_agent::{
     capture::CaptureFile,
     decode::{self, Fragments, Tunnels},
     emit::{Identity, record},
-    flow::{Action, Closed, Key, Settings, Windows},
+    flow::{Action, Closed, Key, Part, Settings, Windows},
 };
 use flowlake_common::vpc::{Format, write_line};
 use flowlake_tests::traffic;
@@ -93,8 +93,8 @@ fn write_records(bencher: Bencher) {
     let packets = decoded(&capture(10_000));
     let mut closed: Vec<Closed> = Vec::new();
     let mut windows = Windows::new(Settings::default());
-    let mut keep = |window| {
-        closed.push(window);
+    let mut keep = |part: Part| {
+        closed.push(part.close());
         Ok::<(), Infallible>(())
     };
     for (time_us, key, bytes, flags) in &packets {
@@ -105,6 +105,7 @@ fn write_records(bencher: Bencher) {
         account_id: "123456789012".to_owned(),
         region: "eu-central-1".to_owned(),
         interface_ids: vec!["eni-00000000000000000".to_owned()],
+        ..Identity::default()
     };
     let format = Format::all_fields();
     let records: usize = closed.iter().map(|window| window.entries.len()).sum();

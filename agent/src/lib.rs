@@ -9,3 +9,5 @@ pub mod command;
 pub mod decode;
 pub mod emit;
 pub mod flow;
+pub mod identity;
+pub mod service;

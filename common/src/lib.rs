@@ -1,7 +1,7 @@
 //! What agent and converter must agree on: the VPC flow log fields and their text, object names, decompression, time.
 //!
 //! Knows no packets, no OCSF, no AWS client. Everything here is a value or a pure function, except [`time`], the only
-//! place that asks the clock, [`aside`], which tidies up, and [`progress`], which draws on the terminal.
+//! place that asks the clock, [`aside`] and [`spool`], which write files, and [`progress`], which draws on the terminal.
 
 pub mod arguments;
 pub mod aside;
@@ -9,5 +9,6 @@ pub mod codec;
 pub mod hash;
 pub mod outcome;
 pub mod progress;
+pub mod spool;
 pub mod time;
 pub mod vpc;

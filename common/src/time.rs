@@ -2,6 +2,8 @@
 //!
 //! Everything else gets its time as a value, from a packet or from a record; that is what makes replay deterministic.
 
+use std::{sync::OnceLock, time::Instant};
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// 9999-12-30T22:00:00Z in Unix seconds: the end of the calendar library, some hours before years get a fifth digit. Later
@@ -17,6 +19,21 @@ pub const DAY: i64 = 86_400;
 #[expect(clippy::disallowed_methods, reason = "this is the time module")]
 pub fn now() -> i64 {
     Timestamp::now().as_second()
+}
+
+/// The wall clock, in microseconds since the Unix epoch, as packets are stamped.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the time module")]
+pub fn now_us() -> i64 {
+    Timestamp::now().as_microsecond()
+}
+
+/// A clock that nobody sets: microseconds since some time before the first call.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the time module")]
+pub fn monotonic_us() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    i64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The UTC day that an instant (Unix seconds) lies in, as `YYYYMMDD`: Security Lake's `eventDay`.

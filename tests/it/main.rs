@@ -7,6 +7,7 @@ mod captures;
 mod convert;
 mod fuzz_seeds;
 mod lake;
+mod live;
 mod public_captures;
 mod replay;
 mod sql;

@@ -7,7 +7,7 @@ use flowlake_agent::{
     capture::{CaptureFile, Direction},
     decode::{self, Fragments, Tunnel, Tunnels},
     emit::{Identity, record},
-    flow::{Action, Closed, Key, Settings, Windows},
+    flow::{Action, Key, Part, Settings, Windows},
 };
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
@@ -80,10 +80,15 @@ pub fn replay(bytes: &[u8]) {
     let Ok(header) = header else {
         unreachable!("our own header");
     };
-    let identity =
-        Identity { account_id: "0".to_owned(), region: "r".to_owned(), interface_ids: vec!["eni-0".to_owned()] };
+    let identity = Identity {
+        account_id: "0".to_owned(),
+        region: "r".to_owned(),
+        interface_ids: vec!["eni-0".to_owned()],
+        ..Identity::default()
+    };
     let (mut observed, mut recorded, mut line) = (0, 0, Vec::new());
-    let mut write = |closed: Closed| {
+    let mut write = |part: Part| {
+        let closed = part.close();
         for entry in &closed.entries {
             recorded += entry.packets;
             line.clear();

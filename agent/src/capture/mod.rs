@@ -1,10 +1,11 @@
-//! Where packets come from. Today: capture files, classic pcap and pcapng.
+//! Where packets come from: capture files, classic pcap and pcapng, and live devices.
 //!
-//! Owns what a packet is before anyone looks inside it. Does not decode. A file is read without libpcap, so replay, tests
-//! and fuzzing need no device and no C library.
+//! Owns what a packet is before anyone looks inside it. Does not decode. A file is read without libpcap, so that hostile
+//! ones meet no C code.
 
 mod buffer;
 mod file;
+pub mod live;
 mod pcap;
 mod pcapng;
 

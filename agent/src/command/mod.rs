@@ -1,7 +1,9 @@
 //! The command line: one module per command, and the only place that speaks to the user.
 
 mod fields;
+mod interfaces;
 mod replay;
+mod run;
 mod summary;
 
 use std::{
@@ -21,9 +23,14 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each run of the program")]
 enum Command {
     Replay(replay::Arguments),
+    /// Capture live, as `agent.toml` says, until SIGTERM
+    Run(run::Arguments),
+    /// Check the configuration, and say what it would capture
+    Check(run::Arguments),
+    /// List the interfaces, and whether this process may capture them
+    Interfaces,
     /// List the flow log fields that can be written
     Fields,
 }
@@ -36,6 +43,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
     };
     match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => run::check(&arguments),
+        Command::Interfaces => interfaces::run(),
         Command::Fields => fields::run(),
     }
 }

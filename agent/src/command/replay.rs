@@ -13,10 +13,10 @@ use flowlake_common::{hash, outcome::Outcome, progress::Progress};
 use self::{input::Source, settings::Settings, verdict::Verdicts};
 use super::{say, summary::Summary};
 use crate::{
-    capture::{CaptureFile, Direction, Packet},
-    decode::{self, Decoded, Fragments, Undecoded},
+    capture::{CaptureFile, Packet},
+    decode::{self, Undecoded},
     emit::{Identity, LogDirectory, Output, TextStream},
-    flow::{Action, Closed, Key, Windows},
+    flow::{Closed, Observer},
 };
 
 pub(super) use settings::Arguments;
@@ -47,9 +47,8 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
 struct Replay {
     settings: Settings,
     identity: Identity,
-    fragments: Fragments,
     verdicts: Option<Verdicts>,
-    windows: Windows,
+    observer: Observer,
     output: Output<Box<dyn io::Write>>,
     summary: Summary,
     outcome: Outcome,
@@ -59,7 +58,7 @@ fn replay(settings: Settings) -> io::Result<Outcome> {
     let progress = Progress::new(input::total_size(&settings.files));
     let output = match &settings.output {
         Some(folder) => {
-            Output::Directory(LogDirectory::new(folder.clone(), settings.format.clone(), settings.flow.interval))
+            Output::Directory(LogDirectory::new(folder.clone(), settings.format.clone(), settings.rules.flow.interval))
         }
         None => Output::Stream(TextStream::new(standard_output(), settings.format.clone())?),
     };
@@ -67,12 +66,12 @@ fn replay(settings: Settings) -> io::Result<Outcome> {
         account_id: settings.account_id.clone(),
         region: settings.region.clone(),
         interface_ids: if settings.per_interface { Vec::new() } else { vec![settings.interface_id.clone()] },
+        ..Identity::default()
     };
     let mut replay = Replay {
-        windows: Windows::new(settings.flow),
+        observer: Observer::new(settings.rules.clone()),
         settings,
         identity,
-        fragments: Fragments::default(),
         verdicts: None,
         output,
         summary: Summary::default(),
@@ -111,7 +110,7 @@ impl Replay {
         progress.say(name.to_owned());
         // The file's interfaces, by our numbers.
         let mut interfaces: Vec<u16> = Vec::new();
-        let unknown_before = self.summary.count(Undecoded::UnknownLinkType);
+        let unknown_before = self.observer.counters.count(Undecoded::UnknownLinkType);
         loop {
             let known = interfaces.len();
             let interface = match capture.next_packet() {
@@ -139,7 +138,7 @@ impl Replay {
 
     /// What is only known at a file's end.
     fn after(&mut self, capture: &CaptureFile<Source>, name: &str, unknown_before: u64, progress: &Progress) {
-        let unknown = self.summary.count(Undecoded::UnknownLinkType) - unknown_before;
+        let unknown = self.observer.counters.count(Undecoded::UnknownLinkType) - unknown_before;
         if unknown > 0 {
             let mut types: Vec<u16> = capture.interfaces().iter().map(|interface| interface.link_type).collect();
             types.retain(|link_type| !decode::knows_link_type(*link_type));
@@ -151,8 +150,8 @@ impl Replay {
         }
         let without = capture.packets_without_interface();
         if without > 0 {
-            self.summary.packets += without;
-            self.summary.without_interface += without;
+            self.observer.counters.packets += without;
+            self.observer.counters.without_interface += without;
             self.failed(
                 progress,
                 &format!("{name}: {without} packets of an interface that the capture does not describe"),
@@ -162,56 +161,22 @@ impl Replay {
 
     #[inline]
     fn packet(&mut self, interface: u16, packet: &Packet<'_>) -> io::Result<()> {
-        self.summary.packets += 1;
-        let tunnels = self.settings.decapsulate;
-        let decoded = match decode::decode(packet.link_type, packet.data, packet.wire_length, tunnels) {
-            Ok(decoded) => decoded,
-            Err(reason) => {
-                self.summary.lost(reason);
-                return Ok(());
-            }
+        let Some(sighting) = self.observer.decode(packet) else {
+            return Ok(());
         };
-        let time_us = decoded.time_us.unwrap_or(packet.time_us);
-        self.drops_until(time_us)?;
-        let direction = decoded.direction.or(packet.direction).or_else(|| self.settings.direction(&decoded.tuple));
-        let action = if decoded.dropped { Action::Reject } else { Action::Accept };
-        let ports_missing = self.observe(time_us, decoded, interface, direction, action)?;
-        self.summary.recorded += 1;
-        self.summary.ip_bytes += u64::from(decoded.ip_bytes);
-        self.summary.ports_missing += u64::from(ports_missing);
-        self.summary.odd_times += u64::from(!settings::LIKELY_TIMES.contains(&time_us));
-        Ok(())
+        self.drops_until(sighting.time_us)?;
+        let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
+        self.observer.add(sighting, interface, |part| write(output, identity, summary, &part.close()))
     }
 
     /// Takes what the firewall's log says up to a time.
     #[inline]
     fn drops_until(&mut self, time_us: i64) -> io::Result<()> {
         while let Some(dropped) = self.verdicts.as_mut().and_then(|verdicts| verdicts.next_until(time_us)) {
-            let direction = dropped.decoded.direction;
-            self.observe(dropped.time_us, dropped.decoded, 0, direction, Action::Reject)?;
-            self.summary.dropped += 1;
+            let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
+            self.observer.observe(dropped, 0, |part| write(output, identity, summary, &part.close()))?;
         }
         Ok(())
-    }
-
-    /// Adds a packet to its window. Says whether its ports are missing.
-    #[inline]
-    fn observe(
-        &mut self,
-        time_us: i64,
-        mut decoded: Decoded,
-        interface: u16,
-        direction: Option<Direction>,
-        action: Action,
-    ) -> io::Result<bool> {
-        let time_us = time_us.clamp(settings::TIMES_HELD.0, settings::TIMES_HELD.1);
-        self.fragments.complete(&mut decoded, time_us);
-        let key = Key { tuple: decoded.tuple, interface, direction, action };
-        let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
-        self.windows.observe(time_us, key, decoded.ip_bytes, decoded.tcp_flags, |closed| {
-            write(output, identity, summary, &closed)
-        })?;
-        Ok(decoded.ports_missing)
     }
 
     /// Our number of an interface, by its name; the same name in two files is the same interface.
@@ -238,17 +203,16 @@ impl Replay {
     fn finish(mut self) -> io::Result<Outcome> {
         self.drops_until(i64::MAX)?;
         if let Some(verdicts) = self.verdicts.take() {
-            self.summary.verdict_log = true;
-            self.summary.drops_unread = verdicts.unread;
+            self.summary.verdict = Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
             if let Some(damage) = verdicts.damage {
                 say(&damage);
                 self.outcome = Outcome::Failed;
             }
         }
         let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
-        self.windows.close_all(|closed| write(output, identity, summary, &closed))?;
+        self.observer.windows().close_all(|part| write(output, identity, summary, &part.close()))?;
         self.output.finish()?;
-        say(&format!("replay\n{}", self.summary));
+        say(&format!("replay\n{}", self.summary.with(&self.observer.counters)));
         Ok(self.outcome)
     }
 }

@@ -5,7 +5,7 @@
 
 use etherparse::{EtherType, ether_type};
 
-use super::{Undecoded, nflog, ppp};
+use super::{Dropped, Undecoded, nflog, ppp};
 use crate::capture::Direction;
 
 const LINKTYPE_NULL: u16 = 0;
@@ -68,8 +68,8 @@ pub(super) struct Link {
     /// Bytes in front of the IP header; within the frame.
     pub(super) header_length: usize,
     pub(super) direction: Option<Direction>,
-    /// Whether the firewall dropped the packet: it came by way of its log.
-    pub(super) dropped: bool,
+    /// That the firewall dropped the packet: it came by way of its log.
+    pub(super) dropped: Option<Dropped>,
     /// The packet's own time, where the header has a better one than the capture.
     pub(super) time_us: Option<i64>,
 }
@@ -77,7 +77,7 @@ pub(super) struct Link {
 /// Finds the IP header of a frame.
 #[inline]
 pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
-    let (mut direction, mut time_us) = (None, None);
+    let (mut direction, mut dropped, mut time_us) = (None, None, None);
     let header_length = match link_type {
         LINKTYPE_ETHERNET => ethernet(frame, 0, MAX_DEPTH),
         raw if LINKTYPES_RAW.contains(&raw) => Ok(0),
@@ -105,7 +105,7 @@ pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
         LINKTYPE_MPLS => mpls(frame, 0, MAX_DEPTH),
         LINKTYPE_NFLOG => {
             let logged = nflog::decode(frame)?;
-            (direction, time_us) = (logged.direction, logged.time_us);
+            (direction, dropped, time_us) = (logged.direction, Some(logged.dropped), logged.time_us);
             Ok(logged.payload)
         }
         _ => return Err(Undecoded::UnknownLinkType),
@@ -113,7 +113,7 @@ pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
     if header_length > frame.len() {
         return Err(Undecoded::CutOff);
     }
-    Ok(Link { header_length, direction, dropped: link_type == LINKTYPE_NFLOG, time_us })
+    Ok(Link { header_length, direction, dropped, time_us })
 }
 
 /// An Ethernet frame that starts at `start`; also what tunnels and pseudowires carry. Gives where its IP header starts.

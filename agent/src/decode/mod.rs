@@ -60,8 +60,8 @@ pub struct Decoded {
     pub tcp_flags: u8,
     /// The direction that a cooked header or the firewall's hook tells.
     pub direction: Option<Direction>,
-    /// Whether the firewall dropped it: it was captured from its log (NFLOG), not on an interface.
-    pub dropped: bool,
+    /// That the firewall dropped it: it was captured from its log (NFLOG), not on an interface.
+    pub dropped: Option<Dropped>,
     /// The packet's own time in microseconds since the epoch, where that is better than the capture's.
     pub time_us: Option<i64>,
     /// Whether the ports are missing though the protocol has some: cut off by the snap length, or a later fragment.
@@ -77,12 +77,22 @@ impl Decoded {
             ip_bytes,
             tcp_flags: 0,
             direction: None,
-            dropped: false,
+            dropped: None,
             time_us: None,
             ports_missing: false,
             fragment: None,
         }
     }
+}
+
+/// Where the firewall dropped a packet: the devices that it came in by, or, dropped on its way out, those it was to leave
+/// by. Numbers are the kernel's (ifindex), 0 where it names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// The device.
+    pub device: u32,
+    /// The port, where the device is a bridge.
+    pub port: u32,
 }
 
 /// Why a packet has no flow.
@@ -97,6 +107,22 @@ pub enum Undecoded {
     CutOff,
     /// Header lengths or versions that contradict each other.
     Malformed,
+}
+
+impl Undecoded {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::NotIp, Self::UnknownLinkType, Self::CutOff, Self::Malformed];
+
+    /// The reason in a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotIp => "not IP",
+            Self::UnknownLinkType => "unknown link type",
+            Self::CutOff => "captured too short for addresses and protocol",
+            Self::Malformed => "malformed headers",
+        }
+    }
 }
 
 /// Decodes one frame of a LINKTYPE_. `wire_length` is the frame's length before it was cut to the snap length. Inside

@@ -3,7 +3,7 @@
 //! A header of four bytes, then attributes of netlink's form: length and type in the capturing host's byte order, padded
 //! to four bytes. The packet is the payload attribute. Source: the kernel's nfnetlink_log.h.
 
-use super::Undecoded;
+use super::{Dropped, Undecoded};
 use crate::capture::Direction;
 
 const HEADER: usize = 4;
@@ -12,6 +12,11 @@ const ATTRIBUTE_HEADER: usize = 4;
 const NETDEV: u8 = 5;
 const PACKET_HEADER: u16 = 1;
 const TIMESTAMP: u16 = 3;
+const INTERFACE_IN: u16 = 4;
+const INTERFACE_OUT: u16 = 5;
+/// The port of a bridge that the packet came in by, and the one it goes out by.
+const PORT_IN: u16 = 6;
+const PORT_OUT: u16 = 7;
 const PAYLOAD: u16 = 9;
 /// Attributes of one message that are looked at; the kernel writes some twenty.
 const MAX_ATTRIBUTES: usize = 64;
@@ -23,6 +28,8 @@ pub(super) struct Logged {
     pub(super) payload: usize,
     /// Into the host for what was dropped before or in routing, out of it for what was dropped on its way out.
     pub(super) direction: Option<Direction>,
+    /// The devices that the kernel names.
+    pub(super) dropped: Dropped,
     /// When the kernel took the packet, microseconds since the epoch; it does not always say.
     pub(super) time_us: Option<i64>,
 }
@@ -39,7 +46,9 @@ pub(super) fn decode(frame: &[u8]) -> Result<Logged, Undecoded> {
 }
 
 fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
-    let mut logged = Logged { payload: 0, direction: None, time_us: None };
+    let mut logged = Logged { payload: 0, direction: None, dropped: Dropped::default(), time_us: None };
+    // Numbers of devices, in network order; the kernel leaves out what it does not know.
+    let mut devices = [0; 4];
     let mut at = HEADER;
     for _ in 0..MAX_ATTRIBUTES {
         let header = frame.get(at..at + ATTRIBUTE_HEADER).ok_or(Undecoded::CutOff)?;
@@ -51,12 +60,26 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
         match half([header[2], header[3]]) {
             PACKET_HEADER => logged.direction = value.get(2).and_then(|hook| direction(frame[0], *hook)),
             TIMESTAMP => logged.time_us = time(value),
-            PAYLOAD => return Ok(Logged { payload: at + ATTRIBUTE_HEADER, ..logged }),
+            kind @ (INTERFACE_IN | INTERFACE_OUT | PORT_IN | PORT_OUT) => {
+                devices[usize::from(kind - INTERFACE_IN)] = device(value);
+            }
+            PAYLOAD => {
+                let [device_in, device_out, port_in, port_out] = devices;
+                logged.dropped = match logged.direction {
+                    Some(Direction::Egress) => Dropped { device: device_out, port: port_out },
+                    _ => Dropped { device: device_in, port: port_in },
+                };
+                return Ok(Logged { payload: at + ATTRIBUTE_HEADER, ..logged });
+            }
             _ => {}
         }
         at += length.next_multiple_of(4);
     }
     Err(Undecoded::Malformed)
+}
+
+fn device(value: &[u8]) -> u32 {
+    value.try_into().map_or(0, u32::from_be_bytes)
 }
 
 /// The hook's number: prerouting, input, forward, output, postrouting; of a device ingress and egress (netfilter.h).

@@ -4,9 +4,11 @@
 
 mod directory;
 mod record;
+mod spool;
 
 pub use directory::LogDirectory;
-pub use record::{Identity, record};
+pub use record::{Gap, Identity, gap_record, record};
+pub use spool::{GapSpan, SpoolWriter};
 
 use std::io::{self, Write};
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What the records say of themselves beside the flow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `account-id`.
     pub account_id: String,
@@ -16,18 +16,63 @@ pub struct Identity {
     pub region: String,
     /// `interface-id` of each interface, by the number in [`crate::flow::Key`].
     pub interface_ids: Vec<String>,
+    /// `vpc-id`: the site or the group of hosts.
+    pub vpc_id: Option<String>,
+    /// `subnet-id`: the network segment.
+    pub subnet_id: Option<String>,
+    /// `instance-id`: the host's hybrid activation (`mi-…`) or whatever names it.
+    pub instance_id: Option<String>,
+    /// `az-id`: the location.
+    pub az_id: Option<String>,
+}
+
+/// What a record without a flow says of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// No traffic was seen.
+    NoData,
+    /// Some traffic was not recorded.
+    SkipData,
+}
+
+impl Identity {
+    /// What every record of an interface says.
+    fn on(&self, interface: usize) -> Record<'_> {
+        let mut record = Record::default();
+        record.set(Field::AccountId, Value::Text(&self.account_id));
+        record.set(Field::Region, Value::Text(&self.region));
+        record.set_text(Field::InterfaceId, self.interface_ids.get(interface).map(String::as_str));
+        record.set_text(Field::VpcId, self.vpc_id.as_deref());
+        record.set_text(Field::SubnetId, self.subnet_id.as_deref());
+        record.set_text(Field::InstanceId, self.instance_id.as_deref());
+        record.set_text(Field::AzId, self.az_id.as_deref());
+        record
+    }
+}
+
+/// The record of a time without flows, from `start` to `end` (Unix seconds, the last second of it). Source: AWS VPC User
+/// Guide, "Flow log record examples", "No data and skipped records".
+#[must_use]
+pub fn gap_record(identity: &Identity, interface: u16, gap: Gap, start: i64, end: i64) -> Record<'_> {
+    let mut record = identity.on(interface.into());
+    record.set(Field::Start, Value::Int(start));
+    record.set(Field::End, Value::Int(end));
+    let status = match gap {
+        Gap::NoData => "NODATA",
+        Gap::SkipData => "SKIPDATA",
+    };
+    record.set(Field::LogStatus, Value::Text(status));
+    record
 }
 
 /// The record of a flow in the window that starts at `window_start` (Unix seconds). Fields that an on-premises server has
 /// no value for stay absent. Source: AWS VPC User Guide, "Flow log records".
 #[must_use]
 pub fn record<'a>(identity: &'a Identity, window_start: i64, entry: &Entry) -> Record<'a> {
-    let mut record = Record::default();
     let (tuple, interface) = (&entry.key.tuple, usize::from(entry.key.interface));
+    let mut record = identity.on(interface);
     let count = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
     let seconds = |offset_us: u32| Value::Int(window_start + i64::from(offset_us / 1_000_000));
-    record.set(Field::AccountId, Value::Text(&identity.account_id));
-    record.set_text(Field::InterfaceId, identity.interface_ids.get(interface).map(String::as_str));
     for field in [Field::Srcaddr, Field::PktSrcaddr] {
         record.set(field, Value::Address(tuple.source()));
     }
@@ -50,7 +95,6 @@ pub fn record<'a>(identity: &'a Identity, window_start: i64, entry: &Entry) -> R
     record.set(Field::LogStatus, Value::Text("OK"));
     record.set(Field::TcpFlags, Value::Int(entry.tcp_flags.into()));
     record.set(Field::Type, Value::Text(if tuple.ipv6 { "IPv6" } else { "IPv4" }));
-    record.set(Field::Region, Value::Text(&identity.region));
     let direction = entry.key.direction.map(|direction| match direction {
         Direction::Ingress => "ingress",
         Direction::Egress => "egress",

@@ -111,13 +111,8 @@ impl Table {
     }
 
     /// All entries, in order of arrival.
-    pub(super) fn into_entries(self) -> Vec<Entry> {
-        let mut chunks = self.chunks.into_iter();
-        let mut entries = chunks.next().unwrap_or_default();
-        for chunk in chunks {
-            entries.extend_from_slice(&chunk);
-        }
-        entries
+    pub(super) fn into_chunks(self) -> Vec<Vec<Entry>> {
+        self.chunks.into()
     }
 
     fn entry(&self, number: u32) -> &Entry {

@@ -7,8 +7,8 @@
 use foldhash::fast::RandomState;
 
 use super::{
+    Part,
     table::{Entry, Key, Table},
-    verdict,
 };
 
 /// Windows open at once.
@@ -28,17 +28,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self { interval: 60, max_flows: 1_000_000 }
     }
-}
-
-/// A window that closed, or a part of one that was given up early.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
-    /// The window's first second, Unix time.
-    pub start: i64,
-    /// Its flows, by interface, then by first packet, then ACCEPT before REJECT, then by arrival.
-    pub entries: Vec<Entry>,
-    /// Packets that the firewall dropped on their way in, but that no interface saw in this window.
-    pub verdict_unmatched: u64,
 }
 
 /// The open windows of a capture.
@@ -78,7 +67,7 @@ impl Windows {
         key: Key,
         bytes: u32,
         tcp_flags: u8,
-        closed: impl FnMut(Closed) -> Result<(), E>,
+        closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
         let offset_us = time_us.rem_euclid(self.interval_us);
         let start_us = time_us.saturating_sub(offset_us);
@@ -102,9 +91,31 @@ impl Windows {
     ///
     /// # Errors
     /// What `closed` gives back; the windows after that one stay open.
-    pub fn close_all<E>(&mut self, mut closed: impl FnMut(Closed) -> Result<(), E>) -> Result<(), E> {
+    pub fn close_all<E>(&mut self, mut closed: impl FnMut(Part) -> Result<(), E>) -> Result<(), E> {
         while !self.open.is_empty() {
-            closed(self.close_oldest())?;
+            closed(self.close(0))?;
+        }
+        Ok(())
+    }
+
+    /// Closes, oldest first, every window that a live capture needs no more at this time: what ended `grace_us` ago, and
+    /// what lies in the future because the clock was set back.
+    ///
+    /// # Errors
+    /// What `closed` gives back; the windows after that one stay open.
+    pub fn close_due<E>(
+        &mut self,
+        now_us: i64,
+        grace_us: i64,
+        mut closed: impl FnMut(Part) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let interval_us = self.interval_us;
+        let is_due = |window: &Window| {
+            let ended = window.start_us.saturating_add(interval_us).saturating_add(grace_us) <= now_us;
+            ended || window.start_us > now_us.saturating_add(interval_us)
+        };
+        while let Some(place) = self.open.iter().position(is_due) {
+            closed(self.close(place))?;
         }
         Ok(())
     }
@@ -113,7 +124,7 @@ impl Windows {
         &mut self,
         start_us: i64,
         entry: Entry,
-        mut closed: impl FnMut(Closed) -> Result<(), E>,
+        mut closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.flows >= self.settings.max_flows {
             closed(self.give_up_oldest_chunk())?;
@@ -122,7 +133,7 @@ impl Windows {
             Ok(place) => place,
             Err(_) => {
                 if self.open.len() == MAX_OPEN {
-                    closed(self.close_oldest())?;
+                    closed(self.close(0))?;
                 }
                 let place = self.open.partition_point(|window| window.start_us < start_us);
                 self.open.insert(place, Window { start_us, table: Table::default() });
@@ -134,13 +145,13 @@ impl Windows {
         Ok(())
     }
 
-    fn close_oldest(&mut self) -> Closed {
-        let window = self.open.remove(0);
+    fn close(&mut self, place: usize) -> Part {
+        let window = self.open.remove(place);
         self.flows -= window.table.len();
-        sorted(window.start_us, window.table.into_entries())
+        Part::new(window.start_us, window.table.into_chunks())
     }
 
-    fn give_up_oldest_chunk(&mut self) -> Closed {
+    fn give_up_oldest_chunk(&mut self) -> Part {
         let window = &mut self.open[0];
         let entries = window.table.take_oldest_chunk(&self.hasher);
         self.flows -= entries.len();
@@ -148,14 +159,8 @@ impl Windows {
         if window.table.len() == 0 {
             self.open.remove(0);
         }
-        sorted(start_us, entries)
+        Part::new(start_us, vec![entries])
     }
-}
-
-fn sorted(start_us: i64, mut entries: Vec<Entry>) -> Closed {
-    let verdict_unmatched = verdict::subtract(&mut entries);
-    entries.sort_by_key(|entry| (entry.key.interface, entry.first_us, entry.key.action));
-    Closed { start: start_us.div_euclid(1_000_000), entries, verdict_unmatched }
 }
 
 #[cfg(test)]
@@ -165,7 +170,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{capture::Direction, decode::FiveTuple, flow::Action};
+    use crate::{
+        capture::Direction,
+        decode::FiveTuple,
+        flow::{Action, Closed},
+    };
 
     fn key(number: u8) -> Key {
         let tuple = FiveTuple {
@@ -182,8 +191,8 @@ mod tests {
     fn run(settings: Settings, packets: &[(i64, u8)]) -> Vec<Closed> {
         let mut windows = Windows::new(settings);
         let mut all = Vec::new();
-        let mut keep = |closed| {
-            all.push(closed);
+        let mut keep = |part: Part| {
+            all.push(part.close());
             Ok::<(), Infallible>(())
         };
         for (time_us, number) in packets {
@@ -212,6 +221,28 @@ mod tests {
         );
         let starts: Vec<i64> = all.iter().map(|closed| closed.start).collect();
         assert_eq!(starts, [0, 60, 0, 120, 180, 240]);
+    }
+
+    #[test]
+    fn live_a_window_closes_after_its_grace_or_when_the_clock_was_set_back() {
+        let mut windows = Windows::new(Settings::default());
+        let starts = |windows: &mut Windows, now: i64| {
+            let mut starts = Vec::new();
+            windows
+                .close_due(now * SECOND, 2 * SECOND, |part| {
+                    starts.push(part.close().start);
+                    Ok::<(), Infallible>(())
+                })
+                .unwrap();
+            starts
+        };
+        for time in [0, 60, 3600] {
+            windows.observe(time * SECOND, key(1), 1, 0, |_| Ok::<(), Infallible>(())).unwrap();
+        }
+        assert_eq!(starts(&mut windows, 61), [3600]);
+        assert_eq!(starts(&mut windows, 62), [0]);
+        assert_eq!(starts(&mut windows, 121), [0; 0]);
+        assert_eq!(starts(&mut windows, 122), [60]);
     }
 
     #[test]
@@ -246,8 +277,8 @@ mod tests {
             }
             let mut all = Vec::new();
             windows
-                .close_all(|closed| {
-                    all.push(closed);
+                .close_all(|part| {
+                    all.push(part.close());
                     Ok::<(), Infallible>(())
                 })
                 .unwrap();

@@ -1,16 +1,15 @@
 //! The arguments of `replay` as they were typed, and as they are meant.
 
-use std::{net::IpAddr, ops::Range, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use flowlake_common::{time, vpc::Format};
+use flowlake_common::vpc::Format;
 use ipnet::IpNet;
 
 use crate::{
-    capture::Direction,
-    decode::{FiveTuple, Tunnel, Tunnels},
-    flow,
+    decode::Tunnel,
+    flow::{self, Rules},
 };
 
 /// Turn capture files into VPC flow log records, the same bytes every time
@@ -58,21 +57,13 @@ pub(super) struct Settings {
     /// `None` prints.
     pub(super) output: Option<PathBuf>,
     pub(super) format: Format,
-    pub(super) flow: flow::Settings,
+    pub(super) rules: Rules,
     pub(super) account_id: String,
     pub(super) region: String,
     pub(super) interface_id: String,
     pub(super) per_interface: bool,
-    pub(super) decapsulate: Tunnels,
     pub(super) verdict: Option<PathBuf>,
-    local_networks: Vec<IpNet>,
 }
-
-const MICROSECONDS: i64 = 1_000_000;
-/// Packet times are held to what the calendar can print.
-pub(super) const TIMES_HELD: (i64, i64) = (i64::MIN / 2, time::MAX_SECONDS * MICROSECONDS);
-/// Times that are believed: 2010 to 2099.
-pub(super) const LIKELY_TIMES: Range<i64> = time::YEAR_2010 * MICROSECONDS..4_102_444_800 * MICROSECONDS;
 
 impl TryFrom<Arguments> for Settings {
     type Error = anyhow::Error;
@@ -104,30 +95,17 @@ impl TryFrom<Arguments> for Settings {
             files,
             output: (output.as_os_str() != "-").then_some(output),
             format: Format::parse(&log_format).context("--log-format")?,
-            flow: flow::Settings { interval, ..flow::Settings::default() },
+            rules: Rules {
+                flow: flow::Settings { interval, ..flow::Settings::default() },
+                decapsulate: decapsulate.iter().map(|name| parse_tunnel(name)).collect::<anyhow::Result<_>>()?,
+                local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,
+            },
             account_id,
             region,
             interface_id,
             per_interface,
             verdict,
-            decapsulate: decapsulate.iter().map(|name| parse_tunnel(name)).collect::<anyhow::Result<_>>()?,
-            local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,
         })
-    }
-}
-
-impl Settings {
-    /// The direction that the local networks tell: from them egress, to them ingress; both or none tells nothing.
-    pub(super) fn direction(&self, tuple: &FiveTuple) -> Option<Direction> {
-        if self.local_networks.is_empty() {
-            return None;
-        }
-        let local = |address: IpAddr| self.local_networks.iter().any(|network| network.contains(&address));
-        match (local(tuple.source()), local(tuple.destination())) {
-            (true, false) => Some(Direction::Egress),
-            (false, true) => Some(Direction::Ingress),
-            _ => None,
-        }
     }
 }
 

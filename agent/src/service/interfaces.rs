@@ -1,0 +1,395 @@
+//! The captured interfaces: which there are, which of them can be captured now, and what is tried again when.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use flowlake_common::{spool::Spool, time};
+
+use super::{
+    Event, Say,
+    closer::{Closer, Written},
+    config::{CaptureConfig, Config},
+    firewall,
+    inbox::Inbox,
+    marker::Markers,
+    shard::Shard,
+};
+use crate::{
+    capture::live::{self, Device, Tap, TapError, default_route_devices, next_fanout_group},
+    emit::{Identity, SpoolWriter},
+    flow::{Counters, Rules},
+    identity,
+};
+
+/// Interfaces that are captured at once; each has threads and rings.
+const MAX_INTERFACES: usize = 256;
+/// Seconds until a device that cannot be opened is tried again, doubled each time up to the second number.
+const BACKOFF: (i64, i64) = (1, 60);
+/// Seconds after which an interface of a pattern that is gone is forgotten, so that containers do not pile up.
+const FORGOTTEN_AFTER: i64 = time::DAY;
+
+/// Everything that is captured.
+pub(super) struct Interfaces {
+    config: Config,
+    spool: Spool,
+    markers: Markers,
+    say: Say,
+    watched: Vec<Watched>,
+    /// The same, as the firewall's log names them.
+    named: Arc<Mutex<firewall::Interfaces>>,
+    with_firewall: bool,
+    next_number: u16,
+    /// What interfaces that are captured no more gave.
+    before: (Counters, Written),
+    said_too_many: bool,
+    double_counted: Vec<(String, String)>,
+}
+
+/// An interface that was selected.
+struct Watched {
+    number: u16,
+    name: String,
+    id: String,
+    config: CaptureConfig,
+    inbox: Arc<Inbox>,
+    closer: JoinHandle<Written>,
+    state: State,
+    up: bool,
+    opened_before: bool,
+    /// When it was last there, seconds.
+    seen: i64,
+}
+
+enum State {
+    Capturing { device: u32, stop: Arc<AtomicBool>, threads: Vec<JoinHandle<Option<TapError>>> },
+    Waiting { retry_at_us: i64, backoff: i64, said: String },
+}
+
+impl Interfaces {
+    pub(super) fn new(
+        config: Config,
+        spool: Spool,
+        markers: Markers,
+        named: Arc<Mutex<firewall::Interfaces>>,
+        say: Say,
+    ) -> Self {
+        Self {
+            with_firewall: !config.nflog_groups.is_empty(),
+            config,
+            spool,
+            markers,
+            say,
+            watched: Vec::new(),
+            named,
+            next_number: 0,
+            before: (Counters::default(), Written::default()),
+            said_too_many: false,
+            double_counted: Vec::new(),
+        }
+    }
+
+    /// Compares what is captured with what is there, and opens, ends and tries again what has to be. `changed` when the
+    /// kernel said that something changed: then nothing waits for its backoff.
+    ///
+    /// # Errors
+    /// When the kernel's devices cannot be read, or a thread cannot be started.
+    pub(super) fn reconcile(&mut self, changed: bool) -> io::Result<()> {
+        let devices = live::devices()?;
+        self.select(&devices)?;
+        let now = time::now();
+        for index in 0..self.watched.len() {
+            let device = devices.iter().find(|device| device.name == self.watched[index].name);
+            let watched = &mut self.watched[index];
+            if let Some(device) = device {
+                watched.seen = now;
+                watched.switched(device.up, self.say);
+            }
+            watched.end_what_is_gone(device, self.say);
+            watched.open_when_due(device, &self.config.rules, changed, self.say)?;
+        }
+        self.forget(now);
+        self.name(&devices);
+        Ok(())
+    }
+
+    /// Interfaces that are selected and not watched yet.
+    fn select(&mut self, devices: &[Device]) -> io::Result<()> {
+        let default_routes = default_route_devices();
+        for device in devices {
+            if self.watched.iter().any(|watched| watched.name == device.name) {
+                continue;
+            }
+            let Some(config) =
+                self.config.capture.iter().find(|capture| capture.selects(&device.name, &default_routes)).cloned()
+            else {
+                continue;
+            };
+            // A pattern such as `*` does not mean the loopback, where every packet is this host's own.
+            if device.loopback && config.is_pattern() {
+                continue;
+            }
+            if self.watched.len() >= MAX_INTERFACES {
+                if !self.said_too_many {
+                    (self.say)(&Event::TooMany { interface: device.name.clone() });
+                    self.said_too_many = true;
+                }
+                continue;
+            }
+            self.watch(device, config)?;
+        }
+        self.warn_of_double_counting(devices);
+        Ok(())
+    }
+
+    fn watch(&mut self, device: &Device, config: CaptureConfig) -> io::Result<()> {
+        let id = config.interface_id.clone().unwrap_or_else(|| identity::interface_id(device));
+        let word = |word: &Option<super::config::Word>| word.as_ref().map(|word| word.0.clone());
+        let own = &self.config.identity;
+        let identity = Identity {
+            account_id: self.config.account_id.clone(),
+            region: self.config.region.clone(),
+            interface_ids: vec![id.clone()],
+            vpc_id: word(&own.vpc_id),
+            subnet_id: word(&own.subnet_id),
+            instance_id: word(&own.instance_id),
+            az_id: word(&own.az_id),
+        };
+        let flow = self.config.rules.flow;
+        let inbox = Arc::new(Inbox::new(flow.max_flows, flow.interval));
+        let closer = Closer::new(
+            device.name.clone(),
+            identity,
+            flow.interval,
+            Arc::clone(&inbox),
+            SpoolWriter::new(self.spool.clone()),
+            self.markers.clone(),
+            self.config.records.clone(),
+            self.say,
+        );
+        self.markers.write(&id, time::now())?;
+        let number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1);
+        if self.with_firewall {
+            lock(&self.named).add(number, Arc::clone(&inbox));
+        }
+        let closer = thread::Builder::new().name(format!("close-{}", device.name)).spawn(|| closer.run())?;
+        self.watched.push(Watched {
+            number,
+            name: device.name.clone(),
+            id,
+            config,
+            inbox,
+            closer,
+            state: State::Waiting { retry_at_us: 0, backoff: BACKOFF.0, said: String::new() },
+            up: true,
+            opened_before: false,
+            seen: time::now(),
+        });
+        Ok(())
+    }
+
+    fn warn_of_double_counting(&mut self, devices: &[Device]) {
+        let is_watched = |name: &str| self.watched.iter().any(|watched| watched.name == name);
+        for upper in devices.iter().filter(|device| is_watched(&device.name)) {
+            for lower in upper.lower.iter().filter(|lower| is_watched(lower)) {
+                let pair = (upper.name.clone(), lower.clone());
+                if !self.double_counted.contains(&pair) {
+                    (self.say)(&Event::DoubleCounting { upper: pair.0.clone(), lower: pair.1.clone() });
+                    self.double_counted.push(pair);
+                }
+            }
+        }
+    }
+
+    /// Tells the firewall's thread which devices are whose: a captured one is its own; else what is captured below or above
+    /// it, because a packet of a VLAN or a bridge is seen on the device under it.
+    fn name(&self, devices: &[Device]) {
+        if !self.with_firewall {
+            return;
+        }
+        let number =
+            |name: &str| self.watched.iter().find(|watched| watched.name == name).map(|watched| watched.number);
+        let mut by_device = HashMap::new();
+        for device in devices {
+            let below = || device.lower.iter().find_map(|lower| number(lower));
+            if let Some(number) = number(&device.name).or_else(below) {
+                by_device.insert(device.index, number);
+            }
+        }
+        lock(&self.named).name(by_device);
+    }
+
+    fn forget(&mut self, now: i64) {
+        let is_forgotten = |watched: &Watched| {
+            let waiting = matches!(watched.state, State::Waiting { .. });
+            waiting && watched.config.is_pattern() && now - watched.seen > FORGOTTEN_AFTER
+        };
+        while let Some(index) = self.watched.iter().position(is_forgotten) {
+            let watched = self.watched.swap_remove(index);
+            self.end(watched);
+        }
+    }
+
+    /// Ends every capture; then, when the firewall's log was read to its end, everything else.
+    pub(super) fn stop(&mut self) {
+        for watched in &mut self.watched {
+            watched.stop();
+        }
+        for watched in &mut self.watched {
+            watched.join(self.say);
+        }
+    }
+
+    /// Waits until everything is written, and says what was counted.
+    pub(super) fn finish(mut self) -> (Counters, Written) {
+        for watched in &self.watched {
+            watched.inbox.end();
+        }
+        while let Some(watched) = self.watched.pop() {
+            self.end(watched);
+        }
+        self.before
+    }
+
+    fn end(&mut self, watched: Watched) {
+        if self.with_firewall {
+            lock(&self.named).remove(watched.number);
+        }
+        watched.inbox.end();
+        // A closer that panicked leaves its marker, and the next start says SKIPDATA.
+        let written = watched.closer.join().unwrap_or(Written { given_up: 1, ..Written::default() });
+        self.before.0 += watched.inbox.counters();
+        self.before.1 += written;
+    }
+}
+
+impl Watched {
+    fn switched(&mut self, up: bool, say: Say) {
+        if up != self.up && matches!(self.state, State::Capturing { .. }) {
+            say(&Event::Switched { interface: self.name.clone(), up });
+        }
+        self.up = up;
+    }
+
+    /// Ends a capture whose device is gone, was renamed, or was made anew under the same name.
+    fn end_what_is_gone(&mut self, device: Option<&Device>, say: Say) {
+        let State::Capturing { device: captured, threads, .. } = &self.state else {
+            return;
+        };
+        let same = device.is_some_and(|device| device.index == *captured);
+        if same && threads.iter().all(|thread| !thread.is_finished()) {
+            return;
+        }
+        self.stop();
+        let why = self.join(say).unwrap_or_else(|| "it is gone or was renamed".to_owned());
+        self.wait(why, 0, BACKOFF.0, say);
+    }
+
+    fn open_when_due(&mut self, device: Option<&Device>, rules: &Rules, changed: bool, say: Say) -> io::Result<()> {
+        let State::Waiting { retry_at_us, backoff, .. } = &self.state else {
+            return Ok(());
+        };
+        let (retry_at_us, backoff) = (*retry_at_us, *backoff);
+        let Some(device) = device else {
+            self.wait("there is no such interface".to_owned(), 0, BACKOFF.0, say);
+            return Ok(());
+        };
+        if !changed && time::monotonic_us() < retry_at_us {
+            return Ok(());
+        }
+        match self.open(device, rules) {
+            Ok(Ok(state)) => {
+                self.state = state;
+                if self.opened_before {
+                    self.inbox.reopened(time::now());
+                }
+                let (interface, id) = (self.name.clone(), self.id.clone());
+                say(&Event::Opened { interface, id, again: self.opened_before });
+                self.opened_before = true;
+            }
+            Ok(Err(error)) => {
+                let retry_at_us = time::monotonic_us() + backoff * 1_000_000;
+                self.wait(error.to_string(), retry_at_us, (backoff * 2).min(BACKOFF.1), say);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Waits for a change; says why, once.
+    fn wait(&mut self, why: String, retry_at_us: i64, backoff: i64, say: Say) {
+        let said_before = match &self.state {
+            State::Waiting { said, .. } => *said == why,
+            State::Capturing { .. } => false,
+        };
+        if !said_before {
+            say(&Event::Waiting { interface: self.name.clone(), why: why.clone() });
+        }
+        self.state = State::Waiting { retry_at_us, backoff, said: why };
+    }
+
+    /// Opens all taps, then starts the threads: the outer error is that a thread could not be started.
+    fn open(&self, device: &Device, rules: &Rules) -> io::Result<Result<State, TapError>> {
+        let count = self.config.threads;
+        let groups = (count > 1).then(|| [next_fanout_group(), next_fanout_group()]);
+        let mut taps = Vec::new();
+        for _ in 0..count {
+            match Tap::open(device, &self.config.tap, groups) {
+                Ok(opened) => taps.push(opened),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let mut rules = rules.clone();
+        rules.flow.max_flows = (rules.flow.max_flows / usize::from(count)).max(1);
+        if !self.config.tap.mirror {
+            // The kernel tells the direction; addresses would only guess it.
+            rules.local_networks.clear();
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for (index, taps) in taps.into_iter().enumerate() {
+            let shard = Shard::new(taps, rules.clone(), Arc::clone(&self.inbox), Arc::clone(&stop), index == 0);
+            let name = format!("{}-{index}", self.name);
+            threads.push(thread::Builder::new().name(name).spawn(|| shard.run())?);
+        }
+        Ok(Ok(State::Capturing { device: device.index, stop, threads }))
+    }
+
+    fn stop(&self) {
+        if let State::Capturing { stop, .. } = &self.state {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for the capture threads; gives the reason when one of them ended by itself.
+    fn join(&mut self, say: Say) -> Option<String> {
+        let State::Capturing { threads, .. } = &mut self.state else {
+            return None;
+        };
+        let mut reason = None;
+        for thread in std::mem::take(threads) {
+            match thread.join() {
+                Ok(None) => {}
+                Ok(Some(error)) => reason = Some(error.to_string()),
+                Err(_) => {
+                    let why = "a capture thread failed; this is a defect".to_owned();
+                    say(&Event::Waiting { interface: self.name.clone(), why: why.clone() });
+                    self.inbox.reopened(time::now());
+                    reason = Some(why);
+                }
+            }
+        }
+        reason
+    }
+}
+
+fn lock(named: &Mutex<firewall::Interfaces>) -> std::sync::MutexGuard<'_, firewall::Interfaces> {
+    named.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,87 @@
+"""Traffic for the tests of live capture: bounded in count and time, and only to the addresses that are given.
+
+usage: live_traffic.py udp COUNT SIZE ADDRESS PORT   datagrams from one socket
+       live_traffic.py serve CONNECTIONS             a TCP server on port 7000 that reads and answers; prints when it listens
+       live_traffic.py mix IPV4 IPV6                 TCP to that server, UDP, fragments, frames with VLAN tags
+"""
+import socket
+import struct
+import sys
+import time
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def udp(count, size, address, port):
+    with socket.socket(family(address), socket.SOCK_DGRAM) as one:
+        for _ in range(count):
+            one.sendto(b"x" * size, (address, port))
+
+
+def serve(connections):
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.settimeout(20)
+        listening.bind(("::", 7000))
+        listening.listen()
+        print("ready", flush=True)
+        for _ in range(connections):
+            one, _ = listening.accept()
+            with one:
+                one.settimeout(20)
+                while one.recv(1 << 16):
+                    pass
+                one.sendall(b"y" * 1_000_000)
+
+
+def settle():
+    """Into the middle of a second: two captures of one packet differ by microseconds, records have whole seconds."""
+    time.sleep((1.3 - time.time() % 1) % 1)
+
+
+def tagged(tags):
+    """A UDP datagram to port 7100 in an Ethernet frame with VLAN tags."""
+    payload = b"z" * 64
+    datagram = struct.pack("!HHHH", 7101, 7100, 8 + len(payload), 0) + payload
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0,
+                         socket.inet_aton("10.9.0.1"), socket.inet_aton("10.9.0.2"))
+    frame = bytes.fromhex("020000000002" "020000000001")
+    for tag in tags:
+        frame += struct.pack("!HH", 0x8100, tag)
+    return frame + struct.pack("!H", 0x0800) + header + datagram
+
+
+def mix(ipv4, ipv6):
+    for address in (ipv4, ipv6):
+        settle()
+        with socket.create_connection((address, 7000), timeout=20) as one:
+            one.sendall(b"x" * 3_000_000)
+            one.shutdown(socket.SHUT_WR)
+            while one.recv(1 << 16):
+                pass
+        settle()
+        udp(50, 200, address, 7300)
+        # Three fragments each over a wire of 1500 bytes.
+        udp(10, 4000, address, 7200)
+    settle()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("out0", 0))
+        for _ in range(30):
+            raw.send(tagged([100]))
+        for _ in range(20):
+            raw.send(tagged([200, 300]))
+    # The last acknowledgements.
+    time.sleep(0.3)
+
+
+match sys.argv[1:]:
+    case ["udp", count, size, address, port]:
+        udp(int(count), int(size), address, int(port))
+    case ["serve", connections]:
+        serve(int(connections))
+    case ["mix", ipv4, ipv6]:
+        mix(ipv4, ipv6)
+    case _:
+        sys.exit(__doc__)
