@@ -1,220 +1,19 @@
-//! Live capture, in network namespaces of the test's own making: `outside` and `host` are two ends of a wire, and the agent
-//! runs in `host`.
+//! Live capture, in network namespaces of the test's own making.
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Read,
-    path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
 
 use flowlake_common::time;
 
-use crate::support::{Ran, Summary, agent, loudly, repository, run, write};
-
-/// Two namespaces with a wire between `out0` (10.9.0.1, fd09::1) and `in0` (10.9.0.2, fd09::2). Neither says anything by itself.
-struct Lab {
-    outside: String,
-    host: String,
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    /// `None`, said loudly, where namespaces may not be made.
-    fn new() -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        for tool in ["ip", "nft", "tcpdump", "python3", "sysctl", "kill"] {
-            let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
-            if !found.is_ok_and(|found| found.status.success()) {
-                loudly(&format!("SKIPPED: live capture needs {tool}"));
-                return None;
-            }
-        }
-        let number = format!("{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let folder = tempfile::tempdir().expect("a folder");
-        let lab = Self { outside: format!("flo{number}"), host: format!("flh{number}"), folder };
-        if !run(Command::new("ip").args(["netns", "add", &lab.host])).code.eq(&0) {
-            loudly("SKIPPED: live capture needs the right to make network namespaces; run as root");
-            return None;
-        }
-        ip(&["netns", "add", &lab.outside]);
-        for namespace in [&lab.host, &lab.outside] {
-            // Nothing that the test did not send: no duplicate address detection, no router solicitations.
-            let quiet = "net.ipv6.conf.default.router_solicitations=0 net.ipv6.conf.default.accept_dad=0 \
-                         net.ipv6.conf.default.addr_gen_mode=1";
-            lab.shell(namespace, &format!("sysctl -qw {quiet}; ip link set lo up")).ended(0);
-        }
-        lab.plug_in();
-        Some(lab)
-    }
-
-    /// Makes the wire, or makes it anew.
-    fn plug_in(&self) {
-        ip(&["-n", &self.outside, "link", "add", "out0", "type", "veth", "peer", "name", "in0", "netns", &self.host]);
-        for (namespace, device, end, peer) in [(&self.outside, "out0", 1, 2), (&self.host, "in0", 2, 1)] {
-            let script = format!(
-                "ip link set {device} address 02:00:00:00:00:0{end} multicast off up
-                 ip addr add 10.9.0.{end}/24 dev {device}; ip addr add fd09::{end}/64 dev {device} nodad
-                 ip neigh add 10.9.0.{peer} lladdr 02:00:00:00:00:0{peer} nud permanent dev {device}
-                 ip neigh add fd09::{peer} lladdr 02:00:00:00:00:0{peer} nud permanent dev {device}"
-            );
-            self.shell(namespace, &script).ended(0);
-        }
-    }
-
-    fn command(namespace: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace]);
-        command
-    }
-
-    fn shell(&self, namespace: &str, script: &str) -> Ran {
-        run(Self::command(namespace).args(["sh", "-ec", script]))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts an agent in `host` that captures `in0`, and waits until it does.
-    fn agent(&self, more: &str) -> Agent {
-        let state = self.path("state");
-        let capture = if more.contains("[[capture]]") { "" } else { "[[capture]]\ninterface = \"in0\"\n" };
-        let config = format!(
-            "account-id = \"111122223333\"\nregion = \"eu-central-1\"\nstate = \"{}\"\n{capture}{more}",
-            state.display()
-        );
-        let config = write(self.folder.path(), "agent.toml", config.as_bytes());
-        let said = self.path("said");
-        let program = agent();
-        let mut command = Self::command(&self.host);
-        command.arg(program.get_program()).args(["run", "--config"]).arg(config);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(fs::File::options().create(true).append(true).open(&said).expect("a file"));
-        let before = fs::read_to_string(&said).unwrap_or_default().len();
-        let agent = Agent { child: command.spawn().expect("the agent starts"), said, before };
-        agent.wait_for("captured as");
-        agent
-    }
-
-    /// Starts a tcpdump of `in0` in `host`, of packets coming in or going out, and waits until it listens.
-    fn dump(&self, way: &str) -> Child {
-        let said = self.path(&format!("{way}.log"));
-        let child = Self::command(&self.host)
-            .args(["tcpdump", "-i", "in0", "-Q", way, "-s", "256", "-B", "65536", "-U", "-w"])
-            .arg(self.path(&format!("{way}.pcap")))
-            .stderr(fs::File::create(&said).expect("a file"))
-            .spawn()
-            .expect("tcpdump starts");
-        let deadline = time::monotonic_us() + 10_000_000;
-        while !fs::read_to_string(&said).unwrap_or_default().contains("listening on") {
-            assert!(time::monotonic_us() < deadline, "tcpdump does not listen");
-            thread::sleep(Duration::from_millis(50));
-        }
-        child
-    }
-
-    /// Every record in the spool: a map of field names to values each.
-    fn records(&self) -> Vec<BTreeMap<String, String>> {
-        let mut records = Vec::new();
-        let mut paths: Vec<PathBuf> = fs::read_dir(self.path("state/spool"))
-            .expect("a spool")
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        paths.sort();
-        for path in paths {
-            let mut text = String::new();
-            let file = fs::File::open(&path).expect("a file");
-            let decoder = flowlake_common::codec::Decoder::new(file, 1 << 30).expect("gzip");
-            std::io::BufReader::new(decoder).read_to_string(&mut text).expect("text");
-            records.extend(parse(&text));
-        }
-        records
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for namespace in [&self.host, &self.outside] {
-            run(Command::new("ip").args(["netns", "del", namespace]));
-        }
-    }
-}
-
-/// A running agent. Killed when the test fails.
-struct Agent {
-    child: Child,
-    said: PathBuf,
-    before: usize,
-}
-
-impl Agent {
-    fn said(&self) -> String {
-        let said = fs::read(&self.said).expect("what it said");
-        String::from_utf8_lossy(&said[self.before..]).into_owned()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        let deadline = time::monotonic_us() + 20_000_000;
-        while !self.said().contains(text) {
-            assert!(time::monotonic_us() < deadline, "'{text}' was not said:\n{}", self.said());
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        run(Command::new("kill").args([signal, &self.child.id().to_string()])).ended(0);
-    }
-
-    /// Ends it as a service manager does, and gives what it said.
-    #[track_caller]
-    fn stop(mut self) -> String {
-        self.signal("-TERM");
-        let status = self.child.wait().expect("it ends");
-        let said = self.said();
-        assert!(status.success(), "{status}\n{said}");
-        said
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn ip(arguments: &[&str]) {
-    run(Command::new("ip").args(arguments)).ended(0);
-}
-
-fn sum(records: &[BTreeMap<String, String>], field: &str, wanted: &[(&str, &str)]) -> u64 {
-    let matching = records.iter().filter(|record| wanted.iter().all(|(field, value)| record[*field] == *value));
-    matching.map(|record| record[field].parse::<u64>().expect("a number")).sum()
-}
-
-fn script(name: &str) -> PathBuf {
-    repository().join("tests/it").join(name)
-}
-
-/// Sends datagrams from `outside`: count, size, address, port.
-fn send(lab: &Lab, namespace: &str, arguments: &str) {
-    let sender = script("live_traffic.py");
-    lab.shell(namespace, &format!("python3 {} udp {arguments}", sender.display())).ended(0);
-}
-
-/// Records of a text with a header, as maps of field names to values.
-fn parse(text: &str) -> Vec<BTreeMap<String, String>> {
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().expect("a header").split(' ').collect();
-    let record = |line: &str| header.iter().map(ToString::to_string).zip(line.split(' ').map(str::to_owned)).collect();
-    lines.map(record).collect()
-}
+use crate::{
+    lab::{Lab, ip, parse, script, send, sum},
+    support::{Summary, agent, loudly, run},
+};
 
 /// TCP (with super-packets) and UDP, IPv4 and IPv6, fragments, and frames with VLAN tags: bytes equal the kernel's counters
 /// less link headers, and a tcpdump of the same traffic, replayed, gives the same records.
@@ -406,4 +205,129 @@ fn a_quiet_window_is_nodata() {
     assert_eq!(sum(&records, "packets", &[("dstport", "7602")]), 5);
     assert!(!records.iter().any(|record| record["dstport"] == "7601"));
     assert!(said.contains("1 records left out by the filters") && said.contains("5 packets in these"), "{said}");
+}
+
+/// A router between two interfaces: each packet is seen coming in on one and going out on the other.
+#[test]
+fn a_router_sees_each_packet_on_both_interfaces() {
+    let Some(mut lab) = Lab::new() else {
+        return;
+    };
+    lab.route();
+    let running = lab.agent("[[capture]]\ninterface = \"in*\"\n[[capture]]\ninterface = \"far0\"\nthreads = 2\n");
+    running.wait_for("far0: captured as");
+    for address in ["10.8.0.1", "fd08::1"] {
+        send(&lab, &lab.outside, &format!("40 100 {address} 7700"));
+    }
+    thread::sleep(Duration::from_millis(700));
+    let said = running.stop();
+    let records = lab.records();
+    let ids: std::collections::BTreeSet<&String> = records.iter().map(|record| &record["interface-id"]).collect();
+    assert_eq!(ids.len(), 2, "{said}");
+    for (direction, kind) in [("ingress", "IPv4"), ("egress", "IPv4"), ("ingress", "IPv6"), ("egress", "IPv6")] {
+        let wanted = [("flow-direction", direction), ("type", kind), ("dstport", "7700")];
+        assert_eq!(sum(&records, "packets", &wanted), 40, "{direction} {kind}\n{said}");
+        let of: std::collections::BTreeSet<&String> = records
+            .iter()
+            .filter(|record| wanted.iter().all(|(field, value)| record[*field] == *value))
+            .map(|record| &record["interface-id"])
+            .collect();
+        assert_eq!(of.len(), 1, "{direction} on one interface");
+    }
+}
+
+/// What nftables drops and logs is REJECT, as many as its counters say: on every hook, TCP and UDP, IPv4 and IPv6, behind
+/// DNAT, and of fragments. What was seen and not dropped is ACCEPT.
+#[test]
+fn rejects_equal_the_counters_of_nftables() {
+    let Some(mut lab) = Lab::new() else {
+        return;
+    };
+    lab.route();
+    let log = |rule: &str, name: &str| {
+        format!("{rule} counter name {name} log prefix \"drop:{name} \" group 5 snaplen 128 drop")
+    };
+    let names = ["prerouting", "input", "input_tcp", "translated", "fragments", "forward", "output"];
+    let counters: String = names.iter().map(|name| format!("counter {name} {{ }}\n")).collect();
+    // Half of the source ports of 7001 and 7002 are dropped.
+    let rules = format!(
+        "table inet firewall {{\n{counters}\
+         chain prerouting {{ type filter hook prerouting priority -150; {}\n }}\n\
+         chain input {{ type filter hook input priority 0; {} ; {} ; {} ; {}\n }}\n\
+         chain forward {{ type filter hook forward priority 0; {}\n }}\n\
+         chain output {{ type filter hook output priority 0; {}\n }}\n}}\n\
+         table ip nat {{ chain prerouting {{ type nat hook prerouting priority -100; udp dport 7005 dnat to 10.9.0.2:7055\n}}\n}}\n",
+        log("udp dport 7001 udp sport 6000-6009", "prerouting"),
+        log("udp dport 7002 udp sport 6000-6009", "input"),
+        log("tcp dport 7012", "input_tcp"),
+        log("udp dport 7055", "translated"),
+        log("udp dport 7200", "fragments"),
+        log("udp dport 7003", "forward"),
+        log("udp dport 7004", "output"),
+    );
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in0\"\n");
+    // A second reader of the group is told so.
+    let other = crate::support::write(
+        &lab.path(""),
+        "other.toml",
+        format!(
+            "account-id = \"111122223333\"\nregion = \"r\"\nstate = \"{}\"\n[verdict]\nnflog-groups = [5]\n",
+            lab.path("other").display()
+        )
+        .as_bytes(),
+    );
+    let program = agent();
+    let mut second = Lab::command(&lab.host);
+    run(second.arg(program.get_program()).args(["run", "--config"]).arg(other)).ended(1).says("another process reads");
+
+    let sender = script("live_traffic.py");
+    let sender = sender.display();
+    for (namespace, what) in [
+        (&lab.outside, "ports 6000 20 10.9.0.2 7001"),
+        (&lab.outside, "ports 6000 20 fd09::2 7001"),
+        (&lab.outside, "ports 6000 20 10.9.0.2 7002"),
+        (&lab.outside, "ports 6000 20 fd09::2 7002"),
+        (&lab.outside, "ports 6000 5 10.8.0.1 7003"),
+        (&lab.outside, "ports 6000 5 fd08::1 7003"),
+        (&lab.host, "ports 6000 5 10.9.0.1 7004"),
+        (&lab.host, "ports 6000 5 fd09::1 7004"),
+        (&lab.outside, "ports 6000 5 10.9.0.2 7005"),
+        (&lab.outside, "udp 6 4000 10.9.0.2 7200"),
+        (&lab.outside, "connect 4 10.9.0.2 7012"),
+        (&lab.outside, "connect 4 fd09::2 7012"),
+    ] {
+        lab.shell(namespace, &format!("python3 {sender} {what}")).ended(0);
+    }
+    let said = running.stop();
+    let listed = lab.shell(&lab.host, "nft list counters").ended(0).text();
+    let counted = |name: &str| -> u64 {
+        let after = listed.split(&format!("counter {name} {{")).nth(1).expect("the counter");
+        let words: Vec<&str> = after.split_whitespace().collect();
+        words[1].parse().expect("a number")
+    };
+    let records = lab.records();
+    let packets = |action: &str, port: &str| sum(&records, "packets", &[("action", action), ("dstport", port)]);
+    let mut line = String::new();
+    for (name, port) in names.iter().zip(["7001", "7002", "7012", "7055", "7200", "7003", "7004"]) {
+        assert!(counted(name) > 0, "{name}\n{listed}");
+        assert_eq!(packets("REJECT", port), counted(name), "{name}\n{said}");
+        line.push_str(&format!(" {name} {}", counted(name)));
+    }
+    // Half was dropped, and what was sent is either.
+    for port in ["7001", "7002"] {
+        assert_eq!((packets("REJECT", port), packets("ACCEPT", port)), (60, 60), "{port}\n{said}");
+    }
+    // All of it was dropped on its way in, or never reached the wire.
+    for port in ["7003", "7004", "7012"] {
+        assert_eq!(packets("ACCEPT", port), 0, "{port}\n{said}");
+    }
+    // The firewall saw another port than the wire had: both are said, and that they did not meet.
+    assert_eq!(packets("ACCEPT", "7005"), 15);
+    assert!(said.contains("15 of them were not seen on their way in"), "{said}");
+    // It saw six datagrams put together, the wire three fragments of each.
+    assert_eq!((packets("REJECT", "7200"), packets("ACCEPT", "7200")), (6, 12), "{said}");
+    assert!(!records.iter().any(|record| record["log-status"] == "SKIPDATA"), "{said}");
+    loudly(&format!("firewall, live: REJECT equals the counters:{line}"));
 }

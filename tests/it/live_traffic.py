@@ -1,6 +1,8 @@
 """Traffic for the tests of live capture: bounded in count and time, and only to the addresses that are given.
 
 usage: live_traffic.py udp COUNT SIZE ADDRESS PORT   datagrams from one socket
+       live_traffic.py ports FIRST COUNT ADDRESS PORT   three datagrams from each of COUNT source ports
+       live_traffic.py connect COUNT ADDRESS PORT    TCP connections that nobody answers, one SYN each
        live_traffic.py serve CONNECTIONS             a TCP server on port 7000 that reads and answers; prints when it listens
        live_traffic.py mix IPV4 IPV6                 TCP to that server, UDP, fragments, frames with VLAN tags
 """
@@ -18,6 +20,27 @@ def udp(count, size, address, port):
     with socket.socket(family(address), socket.SOCK_DGRAM) as one:
         for _ in range(count):
             one.sendto(b"x" * size, (address, port))
+
+
+def ports(first, count, address, port):
+    for source in range(first, first + count):
+        with socket.socket(family(address), socket.SOCK_DGRAM) as one:
+            one.bind(("", source))
+            for _ in range(3):
+                try:
+                    one.sendto(b"x" * 100, (address, port))
+                except PermissionError:
+                    pass  # dropped on its way out: the kernel tells the sender
+
+
+def connect(count, address, port):
+    for _ in range(count):
+        with socket.socket(family(address), socket.SOCK_STREAM) as one:
+            one.settimeout(0.2)
+            try:
+                one.connect((address, port))
+            except TimeoutError:
+                pass
 
 
 def serve(connections):
@@ -79,6 +102,10 @@ def mix(ipv4, ipv6):
 match sys.argv[1:]:
     case ["udp", count, size, address, port]:
         udp(int(count), int(size), address, int(port))
+    case ["ports", first, count, address, port]:
+        ports(int(first), int(count), address, int(port))
+    case ["connect", count, address, port]:
+        connect(int(count), address, int(port))
     case ["serve", connections]:
         serve(int(connections))
     case ["mix", ipv4, ipv6]:

@@ -6,6 +6,7 @@ mod bad_input;
 mod captures;
 mod convert;
 mod fuzz_seeds;
+mod lab;
 mod lake;
 mod live;
 mod public_captures;

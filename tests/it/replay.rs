@@ -154,3 +154,25 @@ fn the_demo_capture_is_recorded_whole() {
     // ARP alone is not IP.
     assert_eq!(summary.not_recorded.keys().collect::<Vec<_>>(), ["not IP"]);
 }
+
+#[test]
+fn nodata_fills_whole_quiet_windows_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    // A quiet window, then a gap of more than a day.
+    let start: u64 = 1_700_000_040;
+    let times = [0, 120, 3 * 86_400].map(|seconds| (start + seconds, 1));
+    let path = write(folder.path(), "quiet.pcap", &capture(&times));
+    let records = |more: &[&str]| {
+        let format = "${start} ${end} ${packets} ${log-status}";
+        let ran = run(agent().arg("replay").arg(&path).args(["--log-format", format]).args(more)).ended(0);
+        ran.text().lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ok = |seconds: u64| format!("{0} {0} 1 OK", start + seconds);
+    assert_eq!(records(&[]), [ok(0), ok(120), ok(3 * 86_400)]);
+    let quiet = format!("{} {} - NODATA", start + 60, start + 119);
+    assert_eq!(records(&["--nodata"]), [ok(0), quiet, ok(120), ok(3 * 86_400)]);
+    run(agent().arg("replay").arg(&path).args(["--nodata", "--output"]).arg(folder.path().join("logs"))).ended(0);
+    let files = tree(&folder.path().join("logs"));
+    // 22:10, 22:15, and three days later.
+    assert_eq!(files.len(), 3, "{:?}", files.keys());
+}

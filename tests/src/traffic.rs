@@ -56,6 +56,37 @@ pub fn write(out: &mut impl Write, packets: u64, flows: u64) -> io::Result<Total
     Ok(totals)
 }
 
+/// Writes a pcap of a SYN flood: `flows` packets within one minute, each a flow of its own, to one address.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_flood(out: &mut impl Write, flows: u64) -> io::Result<Totals> {
+    let mut totals = Totals::default();
+    let mut buffer = Pcap::default().write(1, &[]);
+    let header = buffer.len();
+    for number in 0..flows {
+        let source = u32::try_from(number & 0x00ff_ffff).unwrap_or(0);
+        let port = u16::try_from(number >> 24).unwrap_or(0);
+        let syn =
+            Packet { source: v4(source), destination: v4(1), transport: Transport::Tcp(port, 443, SYN), payload: 0 };
+        let bytes = ip(&syn);
+        totals.packets += 1;
+        totals.bytes += bytes.len() as u64;
+        // 1,700,000,040 is the first second of a minute.
+        let time_ns = 1_700_000_040 * 1_000_000_000 + number * 59_000_000_000 / flows.max(1);
+        let frame = Link::Ethernet.frame(&bytes);
+        let wire_length = u32::try_from(frame.len()).unwrap_or(0);
+        let record = Pcap::default().write(1, &[Seen { time_ns, frame, wire_length, interface: 0 }]);
+        buffer.extend_from_slice(&record[header..]);
+        if buffer.len() > 1 << 20 {
+            out.write_all(&buffer)?;
+            buffer.clear();
+        }
+    }
+    out.write_all(&buffer)?;
+    Ok(totals)
+}
+
 fn packet(flow: u32, random: &mut Random) -> Packet {
     let address = if flow % 10 == 7 { v6 } else { v4 };
     let port = u16::try_from(1024 + flow % 60_000).unwrap_or(0);

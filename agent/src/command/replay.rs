@@ -15,7 +15,7 @@ use super::{say, summary::Summary};
 use crate::{
     capture::{CaptureFile, Packet},
     decode::{self, Undecoded},
-    emit::{Identity, LogDirectory, Output, TextStream},
+    emit::{Identity, LogDirectory, Output, QuietWindows, TextStream},
     flow::{Closed, Observer},
 };
 
@@ -49,9 +49,30 @@ struct Replay {
     identity: Identity,
     verdicts: Option<Verdicts>,
     observer: Observer,
+    written: Written,
+    outcome: Outcome,
+}
+
+/// Where the records go, and how many went there.
+struct Written {
     output: Output<Box<dyn io::Write>>,
     summary: Summary,
-    outcome: Outcome,
+    quiet: Option<QuietWindows>,
+}
+
+impl Written {
+    fn window(&mut self, identity: &Identity, closed: &Closed) -> io::Result<()> {
+        if let Some(quiet) = &mut self.quiet {
+            let interfaces = u16::try_from(identity.interface_ids.len()).unwrap_or(u16::MAX);
+            for (interface, span) in quiet.before(closed, interfaces) {
+                self.summary.records += 1;
+                self.output.write_gap(identity, interface, span)?;
+            }
+        }
+        self.summary.records += closed.entries.len() as u64;
+        self.summary.verdict_unmatched += closed.verdict_unmatched;
+        self.output.write(identity, closed)
+    }
 }
 
 fn replay(settings: Settings) -> io::Result<Outcome> {
@@ -68,13 +89,14 @@ fn replay(settings: Settings) -> io::Result<Outcome> {
         interface_ids: if settings.per_interface { Vec::new() } else { vec![settings.interface_id.clone()] },
         ..Identity::default()
     };
+    let quiet = settings.nodata.then(|| QuietWindows::new(settings.rules.flow.interval));
+    let written = Written { output, summary: Summary::default(), quiet };
     let mut replay = Replay {
         observer: Observer::new(settings.rules.clone()),
         settings,
         identity,
         verdicts: None,
-        output,
-        summary: Summary::default(),
+        written,
         outcome: Outcome::Clean,
     };
     if let Some(path) = replay.settings.verdict.clone() {
@@ -165,16 +187,16 @@ impl Replay {
             return Ok(());
         };
         self.drops_until(sighting.time_us)?;
-        let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
-        self.observer.add(sighting, interface, |part| write(output, identity, summary, &part.close()))
+        let (written, identity) = (&mut self.written, &self.identity);
+        self.observer.add(sighting, interface, |part| written.window(identity, &part.close()))
     }
 
     /// Takes what the firewall's log says up to a time.
     #[inline]
     fn drops_until(&mut self, time_us: i64) -> io::Result<()> {
         while let Some(dropped) = self.verdicts.as_mut().and_then(|verdicts| verdicts.next_until(time_us)) {
-            let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
-            self.observer.observe(dropped, 0, |part| write(output, identity, summary, &part.close()))?;
+            let (written, identity) = (&mut self.written, &self.identity);
+            self.observer.observe(dropped, 0, |part| written.window(identity, &part.close()))?;
         }
         Ok(())
     }
@@ -203,29 +225,19 @@ impl Replay {
     fn finish(mut self) -> io::Result<Outcome> {
         self.drops_until(i64::MAX)?;
         if let Some(verdicts) = self.verdicts.take() {
-            self.summary.verdict = Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
+            self.written.summary.verdict =
+                Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
             if let Some(damage) = verdicts.damage {
                 say(&damage);
                 self.outcome = Outcome::Failed;
             }
         }
-        let (output, identity, summary) = (&mut self.output, &self.identity, &mut self.summary);
-        self.observer.windows().close_all(|part| write(output, identity, summary, &part.close()))?;
-        self.output.finish()?;
-        say(&format!("replay\n{}", self.summary.with(&self.observer.counters)));
+        let (written, identity) = (&mut self.written, &self.identity);
+        self.observer.windows().close_all(|part| written.window(identity, &part.close()))?;
+        self.written.output.finish()?;
+        say(&format!("replay\n{}", self.written.summary.with(&self.observer.counters)));
         Ok(self.outcome)
     }
-}
-
-fn write(
-    output: &mut Output<Box<dyn io::Write>>,
-    identity: &Identity,
-    summary: &mut Summary,
-    closed: &Closed,
-) -> io::Result<()> {
-    summary.records += closed.entries.len() as u64;
-    summary.verdict_unmatched += closed.verdict_unmatched;
-    output.write(identity, closed)
 }
 
 /// A packet copied out of the reader's buffer: only the first of each interface is.

@@ -15,11 +15,11 @@ use flate2::{Compression, GzBuilder, write::GzEncoder};
 use flowlake_common::{
     aside,
     hash::Hasher,
-    vpc::{Format, ObjectKey, STAMP_INTERVAL, write_header, write_line},
+    vpc::{Format, ObjectKey, Record, STAMP_INTERVAL, write_header, write_line},
 };
 use tempfile::NamedTempFile;
 
-use super::{Identity, record};
+use super::{GapSpan, Identity, gap_record, record};
 use crate::flow::Closed;
 
 /// The flow log's id in object names. A replay has no flow log of its own.
@@ -76,20 +76,34 @@ impl LogDirectory {
         }
         for entry in &closed.entries {
             let end = closed.start + i64::from(entry.last_us / 1_000_000);
-            let stamp = stamp(end);
-            let file = match self.open.entry(stamp) {
-                std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                std::collections::btree_map::Entry::Vacant(free) => {
-                    free.insert(LogFile::create(&self.root, &self.format, identity)?)
-                }
-            };
-            write_line(&self.format, &record(identity, closed.start, entry), &mut file.pending);
-            if file.pending.len() >= BLOCK {
-                file.pack().map_err(|error| named(&self.root, &error))?;
+            self.line(identity, end, &record(identity, closed.start, entry))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the record of a time without flows.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn write_gap(&mut self, identity: &Identity, interface: u16, (gap, start, end): GapSpan) -> io::Result<()> {
+        self.line(identity, end, &gap_record(identity, interface, gap, start, end))
+    }
+
+    /// Adds a line to the file of its end time.
+    fn line(&mut self, identity: &Identity, end: i64, record: &Record<'_>) -> io::Result<()> {
+        let stamp = stamp(end);
+        let file = match self.open.entry(stamp) {
+            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(LogFile::create(&self.root, &self.format, identity)?)
             }
-            if file.packed >= MAX_TEXT {
-                self.finish(stamp)?;
-            }
+        };
+        write_line(&self.format, record, &mut file.pending);
+        if file.pending.len() >= BLOCK {
+            file.pack().map_err(|error| named(&self.root, &error))?;
+        }
+        if file.packed >= MAX_TEXT {
+            self.finish(stamp)?;
         }
         Ok(())
     }

@@ -3,10 +3,12 @@
 //! Owns what a record says beside its flow (account, interface …) and where it goes; adds nothing up.
 
 mod directory;
+mod quiet;
 mod record;
 mod spool;
 
 pub use directory::LogDirectory;
+pub use quiet::QuietWindows;
 pub use record::{Gap, Identity, gap_record, record};
 pub use spool::{GapSpan, SpoolWriter};
 
@@ -53,6 +55,12 @@ impl<W: Write> TextStream<W> {
         }
         Ok(())
     }
+
+    fn write_gap(&mut self, identity: &Identity, interface: u16, (gap, start, end): GapSpan) -> io::Result<()> {
+        self.text.clear();
+        write_line(&self.format, &gap_record(identity, interface, gap, start, end), &mut self.text);
+        self.out.write_all(&self.text)
+    }
 }
 
 impl<W: Write> Output<W> {
@@ -64,6 +72,17 @@ impl<W: Write> Output<W> {
         match self {
             Self::Stream(stream) => stream.write(identity, closed),
             Self::Directory(directory) => directory.write(identity, closed),
+        }
+    }
+
+    /// Writes the record of a time without flows.
+    ///
+    /// # Errors
+    /// When it cannot be written; the message names the file.
+    pub fn write_gap(&mut self, identity: &Identity, interface: u16, span: GapSpan) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.write_gap(identity, interface, span),
+            Self::Directory(directory) => directory.write_gap(identity, interface, span),
         }
     }
 

@@ -27,6 +27,8 @@ use crate::{
 };
 
 const HOUSEKEEPING_US: i64 = 500_000;
+/// Messages of the log between two looks at the clock.
+const ROUNDS: usize = 1024;
 const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// The kernel keeps messages back for up to a second.
 const LOG_SETTLES_US: i64 = 1_200_000;
@@ -59,6 +61,16 @@ impl Interfaces {
         if let Some((inbox, source)) = self.inboxes.remove(&number) {
             inbox.finish(source, Counters::default());
         }
+    }
+
+    /// Gives each interface what is its own.
+    fn hand_over(&self, part: &Part) -> Result<(), Infallible> {
+        for number in part.interfaces() {
+            if let Some((inbox, source)) = self.inboxes.get(&number) {
+                inbox.hand_over(*source, part.of_interface(number));
+            }
+        }
+        Ok(())
     }
 
     fn number(&self, dropped: Dropped) -> Option<u16> {
@@ -132,11 +144,16 @@ impl Firewall {
             if now >= stop_at {
                 break;
             }
-            let mut polled = [PollFd::from_borrowed_fd(self.tap.as_fd(), PollFlags::IN)];
-            // Interrupted or not, the log is looked at next.
-            let _ready = poll(&mut polled, Some(&POLL));
-            if let Err(why) = self.dispatch() {
-                self.reopen(why);
+            // Bounded, so that a flood of drops does not keep the clock from being looked at.
+            let mut timeout = POLL;
+            for _ in 0..ROUNDS {
+                if !is_readable(&self.tap, &timeout) {
+                    break;
+                }
+                timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+                if let Err(why) = self.dispatch() {
+                    self.reopen(why);
+                }
             }
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING_US;
@@ -144,9 +161,9 @@ impl Firewall {
             }
         }
         self.read_loss(0);
-        let interfaces = &self.interfaces;
-        let Ok(()) = self.observer.windows().close_all(|part| hand_over(interfaces, &part));
-        for (inbox, source) in lock(&self.interfaces).inboxes.values() {
+        let interfaces = lock(&self.interfaces);
+        let Ok(()) = self.observer.windows().close_all(|part| interfaces.hand_over(&part));
+        for (inbox, source) in interfaces.inboxes.values() {
             inbox.finish(*source, Counters::default());
         }
         self.drops
@@ -154,24 +171,22 @@ impl Firewall {
 
     fn dispatch(&mut self) -> Result<(), TapError> {
         let Self { tap, observer, interfaces, drops, .. } = self;
-        loop {
-            let count = tap.dispatch(|packet| {
-                let sighting = observer.decode(packet);
-                let Some((sighting, dropped)) = sighting.and_then(|seen| Some((seen, seen.decoded.dropped?))) else {
-                    drops.unread += 1;
-                    return;
-                };
-                let Some(number) = lock(interfaces).number(dropped) else {
-                    drops.elsewhere += 1;
-                    return;
-                };
-                let Ok(()) = observer.add(sighting, number, |part| hand_over(interfaces, &part));
-                drops.recorded += 1;
-            })?;
-            if count == 0 {
-                return Ok(());
-            }
-        }
+        // Once for a message of many packets.
+        let interfaces = lock(interfaces);
+        tap.dispatch(|packet| {
+            let sighting = observer.decode(packet);
+            let Some((sighting, dropped)) = sighting.and_then(|seen| Some((seen, seen.decoded.dropped?))) else {
+                drops.unread += 1;
+                return;
+            };
+            let Some(number) = interfaces.number(dropped) else {
+                drops.elsewhere += 1;
+                return;
+            };
+            let Ok(()) = observer.add(sighting, number, |part| interfaces.hand_over(&part));
+            drops.recorded += 1;
+        })
+        .map(drop)
     }
 
     /// Without the log nothing is known of drops: the windows are SKIPDATA until it is back.
@@ -194,10 +209,10 @@ impl Firewall {
     fn housekeeping(&mut self) {
         self.read_loss(0);
         let now_us = time::now_us();
-        let interfaces = &self.interfaces;
-        let Ok(()) = self.observer.windows().close_due(now_us, GRACE_US, |part| hand_over(interfaces, &part));
+        let interfaces = lock(&self.interfaces);
+        let Ok(()) = self.observer.windows().close_due(now_us, GRACE_US, |part| interfaces.hand_over(&part));
         let closed_until = (now_us - GRACE_US).div_euclid(1_000_000).div_euclid(self.interval) * self.interval;
-        for (inbox, source) in lock(&self.interfaces).inboxes.values() {
+        for (inbox, source) in interfaces.inboxes.values() {
             inbox.report(*source, closed_until, Counters::default());
         }
     }
@@ -215,14 +230,10 @@ impl Firewall {
     }
 }
 
-fn hand_over(interfaces: &Mutex<Interfaces>, part: &Part) -> Result<(), Infallible> {
-    let interfaces = lock(interfaces);
-    for number in part.interfaces() {
-        if let Some((inbox, source)) = interfaces.inboxes.get(&number) {
-            inbox.hand_over(*source, part.of_interface(number));
-        }
-    }
-    Ok(())
+/// libpcap takes reading an empty log for an error. A poll that fails was interrupted.
+fn is_readable(tap: &Tap, timeout: &Timespec) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(tap.as_fd(), PollFlags::IN)];
+    poll(&mut polled, Some(timeout)).is_ok_and(|ready| ready > 0)
 }
 
 fn lock(interfaces: &Mutex<Interfaces>) -> std::sync::MutexGuard<'_, Interfaces> {

@@ -7,8 +7,7 @@ use flowlake_tests::{
     seeds, traffic,
 };
 
-const USAGE: &str =
-    "usage: flowlake-generate capture FILE PACKETS FLOWS | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0";
+const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | flood FILE FLOWS 0 | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0";
 
 #[expect(clippy::print_stderr, reason = "this is the command line")]
 fn main() -> ExitCode {
@@ -36,6 +35,7 @@ fn generate(arguments: &[String]) -> Option<io::Result<()>> {
         "capture" => {
             File::create(path).and_then(|mut file| traffic::write(&mut file, many.into(), each.into()).map(drop))
         }
+        "flood" => File::create(path).and_then(|mut file| traffic::write_flood(&mut file, many.into()).map(drop)),
         "v2" => corpus::write(path, Version::V2, many, each),
         "seeds" => seeds::write(path),
         "v5" => corpus::write(path, Version::V5, many, each),

@@ -48,6 +48,10 @@ pub(in crate::command) struct Arguments {
     /// NFLOG capture of what the firewall dropped meanwhile: REJECT records, and no ACCEPT for what was seen and dropped
     #[arg(long, value_name = "NFLOG.pcap", conflicts_with_all = ["per_interface", "decapsulate"])]
     verdict: Option<PathBuf>,
+    /// Write a NODATA record for each window, between the first and the last, in which an interface saw nothing; not across
+    /// gaps of more than a day
+    #[arg(long)]
+    nodata: bool,
 }
 
 /// What `replay` is to do, checked.
@@ -63,6 +67,7 @@ pub(super) struct Settings {
     pub(super) interface_id: String,
     pub(super) per_interface: bool,
     pub(super) verdict: Option<PathBuf>,
+    pub(super) nodata: bool,
 }
 
 impl TryFrom<Arguments> for Settings {
@@ -81,6 +86,7 @@ impl TryFrom<Arguments> for Settings {
             local_networks,
             decapsulate,
             verdict,
+            nodata,
         } = arguments;
         ensure!(interval == 60 || interval == 600, "--interval {interval}: AWS has windows of 60 and of 600 seconds");
         ensure!(
@@ -105,6 +111,7 @@ impl TryFrom<Arguments> for Settings {
             interface_id,
             per_interface,
             verdict,
+            nodata,
         })
     }
 }
