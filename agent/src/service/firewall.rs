@@ -161,10 +161,10 @@ impl Firewall {
             }
         }
         self.read_loss(0);
-        let interfaces = lock(&self.interfaces);
+        let mut interfaces = lock(&self.interfaces);
         let Ok(()) = self.observer.windows().close_all(|part| interfaces.hand_over(&part));
-        for (inbox, source) in interfaces.inboxes.values() {
-            inbox.finish(*source, Counters::default());
+        for (_, (inbox, source)) in interfaces.inboxes.drain() {
+            inbox.finish(source, Counters::default());
         }
         self.drops
     }

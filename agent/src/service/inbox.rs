@@ -31,6 +31,10 @@ struct State {
     /// Of each source, the second before which all its windows are closed.
     closed_until: Vec<i64>,
     counters: Vec<Counters>,
+    /// Places of sources that gave their last: the next source takes one, so that an interface may flap for months.
+    free: Vec<usize>,
+    /// What those counted.
+    past: Counters,
     ending: bool,
 }
 
@@ -60,9 +64,13 @@ impl Inbox {
     /// A new source, whose windows before `now` (seconds) need not be waited for.
     pub(super) fn add_source(&self, now: i64) -> Source {
         let mut state = self.lock();
-        state.closed_until.push(self.window(now));
-        state.counters.push(Counters::default());
-        Source(state.closed_until.len() - 1)
+        let place = state.free.pop().unwrap_or_else(|| {
+            state.closed_until.push(0);
+            state.counters.push(Counters::default());
+            state.closed_until.len() - 1
+        });
+        state.closed_until[place] = self.window(now);
+        Source(place)
     }
 
     /// Hands over what closed. When too much waits it is lost, and counted.
@@ -111,9 +119,13 @@ impl Inbox {
         self.news.notify_one();
     }
 
-    /// Says that a source will give no more.
+    /// Says that a source will give no more; it must not be used again.
     pub(super) fn finish(&self, source: Source, counters: Counters) {
         self.report(source, i64::MAX, counters);
+        let mut state = self.lock();
+        let counters = std::mem::take(&mut state.counters[source.0]);
+        state.past += counters;
+        state.free.push(source.0);
     }
 
     /// Says that nothing more comes at all.
@@ -150,8 +162,9 @@ impl Inbox {
 
     /// What all sources counted.
     pub(super) fn counters(&self) -> Counters {
-        let mut sum = Counters::default();
-        for counters in &self.lock().counters {
+        let state = self.lock();
+        let mut sum = state.past;
+        for counters in &state.counters {
             sum += *counters;
         }
         sum

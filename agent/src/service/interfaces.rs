@@ -111,7 +111,10 @@ impl Interfaces {
                 watched.seen = now;
                 watched.switched(device.up, self.say);
             }
-            watched.end_what_is_gone(device, self.say);
+            if watched.closer.is_finished() {
+                return Err(defect(&watched.name, "the thread that writes its records failed"));
+            }
+            watched.end_what_is_gone(device, self.say)?;
             watched.open_when_due(device, &self.config.rules, changed, self.say)?;
         }
         self.forget(now);
@@ -238,13 +241,18 @@ impl Interfaces {
     }
 
     /// Ends every capture; then, when the firewall's log was read to its end, everything else.
-    pub(super) fn stop(&mut self) {
-        for watched in &mut self.watched {
+    ///
+    /// # Errors
+    /// When a capture thread panicked.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        for watched in &self.watched {
             watched.stop();
         }
+        let mut result = Ok(());
         for watched in &mut self.watched {
-            watched.join(self.say);
+            result = result.and(watched.join().map(drop));
         }
+        result
     }
 
     /// Waits until everything is written, and says what was counted.
@@ -279,17 +287,18 @@ impl Watched {
     }
 
     /// Ends a capture whose device is gone, was renamed, or was made anew under the same name.
-    fn end_what_is_gone(&mut self, device: Option<&Device>, say: Say) {
+    fn end_what_is_gone(&mut self, device: Option<&Device>, say: Say) -> io::Result<()> {
         let State::Capturing { device: captured, threads, .. } = &self.state else {
-            return;
+            return Ok(());
         };
         let same = device.is_some_and(|device| device.index == *captured);
         if same && threads.iter().all(|thread| !thread.is_finished()) {
-            return;
+            return Ok(());
         }
         self.stop();
-        let why = self.join(say).unwrap_or_else(|| "it is gone or was renamed".to_owned());
+        let why = self.join()?.unwrap_or_else(|| "it is gone or was renamed".to_owned());
         self.wait(why, 0, BACKOFF.0, say);
+        Ok(())
     }
 
     fn open_when_due(&mut self, device: Option<&Device>, rules: &Rules, changed: bool, say: Say) -> io::Result<()> {
@@ -369,25 +378,33 @@ impl Watched {
     }
 
     /// Waits for the capture threads; gives the reason when one of them ended by itself.
-    fn join(&mut self, say: Say) -> Option<String> {
+    ///
+    /// # Errors
+    /// When one panicked: what it had seen is lost, and its window is SKIPDATA.
+    fn join(&mut self) -> io::Result<Option<String>> {
         let State::Capturing { threads, .. } = &mut self.state else {
-            return None;
+            return Ok(None);
         };
         let mut reason = None;
+        let mut panicked = false;
         for thread in std::mem::take(threads) {
             match thread.join() {
                 Ok(None) => {}
                 Ok(Some(error)) => reason = Some(error.to_string()),
-                Err(_) => {
-                    let why = "a capture thread failed; this is a defect".to_owned();
-                    say(&Event::Waiting { interface: self.name.clone(), why: why.clone() });
-                    self.inbox.reopened(time::now());
-                    reason = Some(why);
-                }
+                Err(_) => panicked = true,
             }
         }
-        reason
+        if panicked {
+            self.inbox.reopened(time::now());
+            return Err(defect(&self.name, "a capture thread failed"));
+        }
+        Ok(reason)
     }
+}
+
+/// The agent ends, and its service manager starts it again.
+fn defect(interface: &str, what: &str) -> io::Error {
+    io::Error::other(format!("{interface}: {what}; this is a defect, please report it"))
 }
 
 fn lock(named: &Mutex<firewall::Interfaces>) -> std::sync::MutexGuard<'_, firewall::Interfaces> {

@@ -91,13 +91,14 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
         .context("cannot start the runtime")?
         .block_on(supervise(&mut interfaces, &changes));
 
-    interfaces.stop();
+    let stopped = interfaces.stop();
     stop.store(true, Ordering::Relaxed);
     // A thread that panicked has counted nothing; its interfaces' windows are not all closed, and their markers stay.
     let drops: Option<Drops> = drops.map(|thread| thread.join().unwrap_or_default());
     let (counters, written) = interfaces.finish();
     drop(links.join());
     supervised?;
+    stopped?;
     let Written { records, skipped_windows, verdict_unmatched, left_out, given_up } = written;
     Ok(Ended {
         counters,
