@@ -331,3 +331,37 @@ fn rejects_equal_the_counters_of_nftables() {
     assert!(!records.iter().any(|record| record["log-status"] == "SKIPDATA"), "{said}");
     loudly(&format!("firewall, live: REJECT equals the counters:{line}"));
 }
+
+/// What could be captured is shown; the default route's interface is the default; a bridge and its port draw a warning;
+/// `any` and unknown keys are refused with their line.
+#[test]
+fn interfaces_are_chosen_and_wrong_choices_are_said() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    lab.shell(&lab.host, "ip link add br0 type bridge; ip link set br0 up; ip link set in0 master br0").ended(0);
+    let in_host = |arguments: &[&str]| {
+        let program = agent();
+        run(Lab::command(&lab.host).arg(program.get_program()).args(arguments))
+    };
+    let listed = in_host(&["interfaces"]).ended(0).text();
+    assert!(listed.lines().any(|line| line.starts_with("in0 ") && line.contains(" up ")), "{listed}");
+    assert!(listed.contains("made of in0: capture it or them, not both"), "{listed}");
+    assert!(listed.contains("this process may capture (CAP_NET_RAW): yes"), "{listed}");
+
+    let running = lab.agent("[[capture]]\ninterface = \"in*\"\n[[capture]]\ninterface = \"br0\"\n");
+    running.wait_for("in0 is part of br0: what crosses both is counted twice");
+    running.stop();
+
+    let required = "account-id = \"111122223333\"\nregion = \"r\"\n";
+    let config = |text: &str| {
+        let path = crate::support::write(&lab.path(""), "check.toml", format!("{required}{text}").as_bytes());
+        in_host(&["check", "--config", &path.display().to_string()])
+    };
+    config("").ended(0).says("capture 'default-route': no such interface now");
+    lab.shell(&lab.host, "ip addr add 10.7.0.1/24 dev br0; ip route add default via 10.7.0.2").ended(0);
+    config("").ended(0).says("capture 'default-route': br0").says("every record is ACCEPT");
+    config("[[capture]]\ninterface = \"any\"\n").ended(64).says("check.toml:4: interface: 'any' would count");
+    config("[verdict]\nnflog = 5\n").ended(64).says("check.toml:4: nflog: unknown field");
+    in_host(&["check", "--config", "/does/not/exist"]).ended(64).says("/does/not/exist: No such file");
+}
