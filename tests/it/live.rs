@@ -267,7 +267,13 @@ fn rejects_equal_the_counters_of_nftables() {
     );
     crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
     lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
-    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in0\"\n");
+    // A firewall elsewhere that refuses and says so.
+    let refuse = "table inet refuse { chain input { type filter hook input priority 0;
+                  udp dport 7006 counter reject with icmpx type admin-prohibited\n}\n}\n";
+    crate::support::write(&lab.path(""), "refuse.nft", refuse.as_bytes());
+    lab.shell(&lab.outside, &format!("nft -f {}", lab.path("refuse.nft").display())).ended(0);
+    let running =
+        lab.agent("[verdict]\nnflog-groups = [5]\nicmp-prohibited = true\n[[capture]]\ninterface = \"in0\"\n");
     // A second reader of the group is told so.
     let other = crate::support::write(
         &lab.path(""),
@@ -294,6 +300,8 @@ fn rejects_equal_the_counters_of_nftables() {
         (&lab.host, "ports 6000 5 10.9.0.1 7004"),
         (&lab.host, "ports 6000 5 fd09::1 7004"),
         (&lab.outside, "ports 6000 5 10.9.0.2 7005"),
+        (&lab.host, "ports 6000 1 10.9.0.1 7006"),
+        (&lab.host, "ports 6000 1 fd09::1 7006"),
         (&lab.outside, "udp 6 4000 10.9.0.2 7200"),
         (&lab.outside, "connect 4 10.9.0.2 7012"),
         (&lab.outside, "connect 4 fd09::2 7012"),
@@ -323,6 +331,8 @@ fn rejects_equal_the_counters_of_nftables() {
     for port in ["7003", "7004", "7012"] {
         assert_eq!(packets("ACCEPT", port), 0, "{port}\n{said}");
     }
+    // Seen on its way out, and refused elsewhere.
+    assert_eq!((packets("REJECT", "7006"), packets("ACCEPT", "7006")), (6, 0), "{said}");
     // The firewall saw another port than the wire had: both are said, and that they did not meet.
     assert_eq!(packets("ACCEPT", "7005"), 15);
     assert!(said.contains("15 of them were not seen on their way in"), "{said}");

@@ -8,12 +8,14 @@ mod ip;
 mod link;
 mod nflog;
 mod ppp;
+mod prohibited;
 mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use fragment::{FragmentId, Fragments};
 pub use link::LINKTYPE_NFLOG;
+pub use prohibited::prohibited;
 pub use tunnel::{Tunnel, Tunnels};
 
 use crate::capture::Direction;

@@ -89,7 +89,7 @@ pub fn record<'a>(identity: &'a Identity, window_start: i64, entry: &Entry) -> R
     // Without a verdict source every packet that was seen counts as accepted; the README says so.
     let action = match entry.key.action {
         Action::Accept => "ACCEPT",
-        Action::Reject => "REJECT",
+        Action::Reject | Action::Prohibited => "REJECT",
     };
     record.set(Field::Action, Value::Text(action));
     record.set(Field::LogStatus, Value::Text("OK"));

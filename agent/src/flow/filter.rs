@@ -76,7 +76,7 @@ impl RecordFilter {
         let wanted = match self.traffic_type {
             TrafficType::All => true,
             TrafficType::Accept => key.action == Action::Accept,
-            TrafficType::Reject => key.action == Action::Reject,
+            TrafficType::Reject => key.action != Action::Accept,
         };
         let included = self.include.is_empty() || self.include.iter().any(|rule| rule.matches(key));
         wanted

@@ -24,6 +24,8 @@ pub struct Rules {
     pub flow: Settings,
     /// Tunnels whose innermost IP header makes the flow.
     pub decapsulate: Tunnels,
+    /// Whether ICMP "administratively prohibited" makes the packet that it quotes a refused one.
+    pub icmp_prohibited: bool,
     /// Networks of this side: they tell a direction where the capture tells none.
     pub local_networks: Vec<IpNet>,
 }
@@ -37,6 +39,8 @@ pub struct Sighting {
     pub time_us: i64,
     /// Which way it went.
     pub direction: Option<Direction>,
+    /// What became of it.
+    pub action: Action,
 }
 
 /// Everything that packets run through, up to their windows.
@@ -64,7 +68,8 @@ impl Observer {
         match decode::decode(packet.link_type, packet.data, packet.wire_length, self.rules.decapsulate) {
             Ok(decoded) => {
                 let direction = decoded.direction.or(packet.direction).or_else(|| self.rules.direction(&decoded.tuple));
-                Some(Sighting { decoded, time_us: decoded.time_us.unwrap_or(packet.time_us), direction })
+                let action = if decoded.dropped.is_some() { Action::Reject } else { Action::Accept };
+                Some(Sighting { action, decoded, time_us: decoded.time_us.unwrap_or(packet.time_us), direction })
             }
             Err(reason) => {
                 self.counters.lost(reason);
@@ -93,6 +98,34 @@ impl Observer {
         Ok(())
     }
 
+    /// Where a packet is an ICMP message by which a firewall on the way refuses another, and the rules want it: marks the
+    /// other, which went the other way, as refused. It was counted when it was seen.
+    ///
+    /// # Errors
+    /// What `closed` gives back.
+    #[inline]
+    pub fn mark_prohibited<E>(
+        &mut self,
+        packet: &Packet<'_>,
+        sighting: &Sighting,
+        interface: u16,
+        closed: impl FnMut(Part) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const ICMPS: [u8; 2] = [1, 58];
+        if !self.rules.icmp_prohibited || !ICMPS.contains(&sighting.decoded.tuple.protocol) {
+            return Ok(());
+        }
+        let Some(decoded) = decode::prohibited(packet.link_type, packet.data, packet.wire_length) else {
+            return Ok(());
+        };
+        let direction = sighting.direction.map(|direction| match direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        });
+        let quoted = Sighting { decoded, direction, action: Action::Prohibited, ..*sighting };
+        self.observe(quoted, interface, closed).map(drop)
+    }
+
     /// Adds a packet without counting it. Says whether its ports are missing.
     ///
     /// # Errors
@@ -104,10 +137,9 @@ impl Observer {
         interface: u16,
         closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let Sighting { mut decoded, time_us, direction } = sighting;
+        let Sighting { mut decoded, time_us, direction, action } = sighting;
         let time_us = time_us.clamp(TIMES_HELD.0, TIMES_HELD.1);
         self.fragments.complete(&mut decoded, time_us);
-        let action = if decoded.dropped.is_some() { Action::Reject } else { Action::Accept };
         let key = Key { tuple: decoded.tuple, interface, direction, action };
         self.windows.observe(time_us, key, decoded.ip_bytes, decoded.tcp_flags, closed)?;
         Ok(decoded.ports_missing)

@@ -21,6 +21,8 @@ pub enum Action {
     Accept,
     /// Dropped by the firewall, by its own log.
     Reject,
+    /// Seen, and refused by a firewall on the way that said so. Recorded as REJECT.
+    Prohibited,
 }
 
 /// What makes a flow.

@@ -1,7 +1,7 @@
 //! The firewall's verdict: what it dropped on its way in was seen on the interface first, and is no accepted traffic.
 //!
 //! On closing, a window's ACCEPT entries lose what its REJECT entries count, and vanish when nothing is left. What was
-//! dropped on its way out never reached an interface and is not subtracted.
+//! dropped on its way out never reached an interface and is not subtracted. What a firewall elsewhere refused was seen too.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,11 @@ use crate::capture::Direction;
 /// Subtracts. Gives the packets that were dropped but not seen in this window: translated before the drop, a part of the
 /// window given up early, or a log without its interface.
 pub(super) fn subtract(entries: &mut Vec<Entry>) -> u64 {
-    let of_reject =
-        |entry: &&Entry| entry.key.action == Action::Reject && entry.key.direction != Some(Direction::Egress);
+    let of_reject = |entry: &&Entry| match entry.key.action {
+        Action::Accept => false,
+        Action::Reject => entry.key.direction != Some(Direction::Egress),
+        Action::Prohibited => true,
+    };
     let mut dropped: HashMap<Key, (u64, u64), RandomState> = HashMap::default();
     for entry in entries.iter().filter(of_reject) {
         let sums = dropped.entry(undirected(entry.key)).or_default();
@@ -28,7 +31,7 @@ pub(super) fn subtract(entries: &mut Vec<Entry>) -> u64 {
     for outgoing in [false, true] {
         entries.retain_mut(|entry| {
             let is_outgoing = entry.key.direction == Some(Direction::Egress);
-            if entry.key.action == Action::Reject || is_outgoing != outgoing {
+            if entry.key.action != Action::Accept || is_outgoing != outgoing {
                 return true;
             }
             let Some((packets, bytes)) = dropped.get_mut(&undirected(entry.key)) else {

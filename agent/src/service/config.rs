@@ -266,6 +266,8 @@ struct RawCapture {
 struct RawVerdict {
     #[serde(default)]
     nflog_groups: Vec<u16>,
+    #[serde(default)]
+    icmp_prohibited: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -347,7 +349,12 @@ impl Raw {
             identity: self.identity,
             spool: self.spool.unwrap_or_else(|| state.join("spool")),
             state,
-            rules: Rules { flow, decapsulate, local_networks: networks(self.local_networks) },
+            rules: Rules {
+                flow,
+                decapsulate,
+                icmp_prohibited: self.verdict.icmp_prohibited,
+                local_networks: networks(self.local_networks),
+            },
             capture,
             nflog_groups: self.verdict.nflog_groups,
             records: RecordFilter {

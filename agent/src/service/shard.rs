@@ -102,7 +102,9 @@ impl Shard {
         for tap in &mut self.taps {
             count += tap.dispatch(|packet| {
                 if let Some(sighting) = observer.decode(packet) {
-                    let Ok(()) = observer.add(sighting, 0, |part| hand_over(inbox, source, part));
+                    let mut hand_over = |part| hand_over(inbox, source, part);
+                    let Ok(()) = observer.mark_prohibited(packet, &sighting, 0, &mut hand_over);
+                    let Ok(()) = observer.add(sighting, 0, hand_over);
                 }
             })?;
         }

@@ -102,6 +102,7 @@ impl TryFrom<Arguments> for Settings {
             output: (output.as_os_str() != "-").then_some(output),
             format: Format::parse(&log_format).context("--log-format")?,
             rules: Rules {
+                icmp_prohibited: false,
                 flow: flow::Settings { interval, ..flow::Settings::default() },
                 decapsulate: decapsulate.iter().map(|name| parse_tunnel(name)).collect::<anyhow::Result<_>>()?,
                 local_networks: local_networks.iter().map(|text| parse_network(text)).collect::<anyhow::Result<_>>()?,

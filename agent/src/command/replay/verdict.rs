@@ -6,7 +6,7 @@ use super::input::{Input, Source};
 use crate::{
     capture::CaptureFile,
     decode::{self, Tunnels},
-    flow::Sighting,
+    flow::{Action, Sighting},
 };
 
 /// The log, read one drop ahead.
@@ -57,7 +57,7 @@ impl Verdicts {
             match decode::decode(packet.link_type, packet.data, packet.wire_length, Tunnels::default()) {
                 Ok(decoded) if decoded.dropped.is_some() => {
                     let time_us = decoded.time_us.unwrap_or(packet.time_us);
-                    break Some(Sighting { decoded, time_us, direction: decoded.direction });
+                    break Some(Sighting { decoded, time_us, direction: decoded.direction, action: Action::Reject });
                 }
                 _ => self.unread += 1,
             }
