@@ -10,6 +10,7 @@ mod lab;
 mod lake;
 mod live;
 mod public_captures;
+mod recipes;
 mod replay;
 mod sql;
 mod support;
