@@ -162,13 +162,14 @@ fn a_killed_agent_leaves_skipdata_and_a_stopped_one_none() {
     let Some(lab) = Lab::new() else {
         return;
     };
-    let running = lab.agent("");
+    let site = "[identity]\nvpc-id = \"site-7\"\n";
+    let running = lab.agent(site);
     send(&lab, &lab.outside, "10 100 10.9.0.2 7500");
     let killed_at = time::now();
     running.signal("-KILL");
     drop(running);
     thread::sleep(Duration::from_millis(1100));
-    let again = lab.agent("");
+    let again = lab.agent(site);
     let started_at = time::now();
     let said = again.stop();
     assert!(said.contains("ended suddenly"), "{said}");
@@ -176,6 +177,7 @@ fn a_killed_agent_leaves_skipdata_and_a_stopped_one_none() {
     assert_eq!(skipped.len(), 1, "{said}");
     let second = |field: &str| skipped[0][field].parse::<i64>().expect("a number");
     assert!(second("start") <= killed_at && second("end") >= killed_at && second("end") <= started_at, "{skipped:?}");
+    assert_eq!(skipped[0]["vpc-id"], "site-7");
     // It was stopped: the next start has nothing to say.
     let said = lab.agent("").stop();
     assert!(!said.contains("ended suddenly"), "{said}");

@@ -14,6 +14,7 @@ use crate::{
         live::{self, TapSettings},
     },
     decode::{Tunnel, Tunnels},
+    emit::Identity,
     flow::{self, FlowMatch, RecordFilter, Rules, TrafficType},
 };
 
@@ -310,6 +311,23 @@ impl Config {
             ConfigError(format!("{name}:{line}: {key}{}", error.message()))
         })?;
         raw.meant().map_err(|(offset, message)| ConfigError(format!("{name}:{}: {message}", line_of(&text, offset))))
+    }
+}
+
+impl Config {
+    /// What every record of an interface says.
+    #[must_use]
+    pub fn identity_of(&self, interface_id: &str) -> Identity {
+        let word = |word: &Option<Word>| word.as_ref().map(|word| word.0.clone());
+        Identity {
+            account_id: self.account_id.clone(),
+            region: self.region.clone(),
+            interface_ids: vec![interface_id.to_owned()],
+            vpc_id: word(&self.identity.vpc_id),
+            subnet_id: word(&self.identity.subnet_id),
+            instance_id: word(&self.identity.instance_id),
+            az_id: word(&self.identity.az_id),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     Event, Say,
     inbox::{Inbox, Source},
-    shard::GRACE_US,
+    shard::{GRACE_US, HOUSEKEEPING_US, POLL, closed_until},
 };
 use crate::{
     capture::live::{Tap, TapError},
@@ -26,10 +26,8 @@ use crate::{
     flow::{Counters, Lost, Observer, Part, Rules},
 };
 
-const HOUSEKEEPING_US: i64 = 500_000;
 /// Messages of the log between two looks at the clock.
 const ROUNDS: usize = 1024;
-const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// The kernel keeps messages back for up to a second.
 const LOG_SETTLES_US: i64 = 1_200_000;
 /// Until the log is tried again.
@@ -211,7 +209,7 @@ impl Firewall {
         let now_us = time::now_us();
         let interfaces = lock(&self.interfaces);
         let Ok(()) = self.observer.windows().close_due(now_us, GRACE_US, |part| interfaces.hand_over(&part));
-        let closed_until = (now_us - GRACE_US).div_euclid(1_000_000).div_euclid(self.interval) * self.interval;
+        let closed_until = closed_until(now_us, self.interval);
         for (inbox, source) in interfaces.inboxes.values() {
             inbox.report(*source, closed_until, Counters::default());
         }

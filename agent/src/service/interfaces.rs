@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     capture::live::{self, Device, Tap, TapError, default_route_devices, next_fanout_group},
-    emit::{Identity, SpoolWriter},
+    emit::SpoolWriter,
     flow::{Counters, Rules},
     identity,
 };
@@ -153,17 +153,7 @@ impl Interfaces {
 
     fn watch(&mut self, device: &Device, config: CaptureConfig) -> io::Result<()> {
         let id = config.interface_id.clone().unwrap_or_else(|| identity::interface_id(device));
-        let word = |word: &Option<super::config::Word>| word.as_ref().map(|word| word.0.clone());
-        let own = &self.config.identity;
-        let identity = Identity {
-            account_id: self.config.account_id.clone(),
-            region: self.config.region.clone(),
-            interface_ids: vec![id.clone()],
-            vpc_id: word(&own.vpc_id),
-            subnet_id: word(&own.subnet_id),
-            instance_id: word(&own.instance_id),
-            az_id: word(&own.az_id),
-        };
+        let identity = self.config.identity_of(&id);
         let flow = self.config.rules.flow;
         let inbox = Arc::new(Inbox::new(flow.max_flows, flow.interval));
         let closer = Closer::new(

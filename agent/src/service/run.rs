@@ -37,7 +37,7 @@ use super::{
     marker::Markers,
 };
 use crate::{
-    emit::{Gap, Identity, SpoolWriter},
+    emit::{Gap, SpoolWriter},
     flow::{Closed, Counters},
 };
 
@@ -138,12 +138,7 @@ fn say_what_was_lost(config: &Config, spool: &Spool, markers: &Markers, say: Say
         // A clock that was set back tells of a time to come; the lost time is then unknown, but some.
         let since = since.min(now);
         say(&Event::Crashed { id: id.clone(), since });
-        let identity = Identity {
-            account_id: config.account_id.clone(),
-            region: config.region.clone(),
-            interface_ids: vec![id.clone()],
-            ..Identity::default()
-        };
+        let identity = config.identity_of(&id);
         let closed = Closed { start: since, entries: Vec::new(), verdict_unmatched: 0 };
         writer.write(&identity, &closed, &[(Gap::SkipData, since, now)]).context("cannot write the spool")?;
         markers.remove(&id).context("cannot remove a crash marker")?;

@@ -24,9 +24,9 @@ use crate::{
 /// firewall's log for a second in the kernel.
 pub(super) const GRACE_US: i64 = 2_000_000;
 /// Microseconds between two looks at the clock and the drop counters.
-const HOUSEKEEPING_US: i64 = 500_000;
+pub(super) const HOUSEKEEPING_US: i64 = 500_000;
 /// How long a poll lasts when nothing comes.
-const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+pub(super) const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// Longer than the kernel keeps a block that is not full.
 const RING_SETTLES: Duration = Duration::from_millis(250);
 /// Rounds in which a ring is emptied at the end: more packets than any ring holds.
@@ -116,8 +116,7 @@ impl Shard {
         self.read_loss();
         let (inbox, source) = (&self.inbox, self.source);
         let Ok(()) = self.observer.windows().close_due(now_us, GRACE_US, |part| hand_over(inbox, source, part));
-        let closed_until = (now_us - GRACE_US).div_euclid(1_000_000).div_euclid(self.interval) * self.interval;
-        self.inbox.report(self.source, closed_until, self.observer.counters);
+        self.inbox.report(self.source, closed_until(now_us, self.interval), self.observer.counters);
     }
 
     fn read_loss(&mut self) {
@@ -133,6 +132,11 @@ impl Shard {
         }
         self.loss_read = now;
     }
+}
+
+/// The second before which every window is closed: a source closes them when their grace is over.
+pub(super) fn closed_until(now_us: i64, interval: i64) -> i64 {
+    (now_us - GRACE_US).div_euclid(1_000_000).div_euclid(interval) * interval
 }
 
 fn hand_over(inbox: &Inbox, source: Source, part: Part) -> Result<(), Infallible> {
