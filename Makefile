@@ -21,10 +21,11 @@ soak: setup ## what takes longer than `make test` may
 	cargo build --release --workspace
 	tests/soak/soak.sh
 
-bench: setup ## what a packet and a row cost, and two ratios against what users have today
+bench: setup ## what a packet and a row cost, from a file and live, beside what users have today
 	cargo bench -q -p flowlake-agent --bench packet
 	cargo bench -q -p flowlake-converter --bench row
 	tests/bench/ratios.sh
+	tests/bench/live.sh
 
 fuzz: ## each fuzz target for SECONDS_EACH (60) seconds; needs cargo-fuzz
 	@for target in decode nflog capture replay log; do \

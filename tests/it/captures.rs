@@ -1,14 +1,13 @@
 //! Every kind of capture says the same about the same packets.
 
-use std::{io::Write, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use flate2::{Compression, write::GzEncoder};
 use flowlake_tests::{
     capture::{Interface, Pcap, Pcapng, Seen},
     frame::{ACK, FIN, Link, PSH, Packet, SYN, Transport, ip, v4, v6},
 };
 
-use crate::support::{Summary, agent, run, run_with_input, write};
+use crate::support::{Summary, agent, gzip, run, run_with_input, write};
 
 /// A short conversation: TCP over IPv4, UDP over IPv6, ICMP, two minutes.
 fn conversation() -> Vec<(u64, Vec<u8>)> {
@@ -82,12 +81,10 @@ fn byte_order_time_resolution_and_link_type_change_nothing() {
 fn packed_captures_and_standard_input_read_alike() {
     let folder = tempfile::tempdir().unwrap();
     let pcap = Pcap::default().write(1, &seen(Link::Ethernet));
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(&pcap).unwrap();
-    let gzip = gzip.finish().unwrap();
-    assert_says(folder.path(), "named.wrongly.pcap", &gzip, FORMAT, EXPECTED);
+    let packed = gzip(&pcap);
+    assert_says(folder.path(), "named.wrongly.pcap", &packed, FORMAT, EXPECTED);
     assert_says(folder.path(), "c.zst", &zstd::encode_all(&pcap[..], 3).unwrap(), FORMAT, EXPECTED);
-    for input in [&pcap, &gzip] {
+    for input in [&pcap, &packed] {
         assert_eq!(run_with_input(replay(FORMAT).arg("-"), input).ended(0).text(), EXPECTED);
     }
 }

@@ -11,7 +11,7 @@ use flowlake_tests::{
     traffic,
 };
 
-use crate::support::{Ran, agent, converter, lake_files, repository, rows, run, tree, write};
+use crate::support::{Ran, agent, converter, gzip, lake_files, repository, rows, run, tree, write};
 
 fn convert(inputs: &[PathBuf], lake: &Path, options: &[&str]) -> Ran {
     let rejects = lake.with_extension("rejects");
@@ -251,16 +251,10 @@ fn an_input_that_was_rejected_whole_comes_from_its_rejects_only() {
 /// gzip in blocks, as bgzip packs, cuts lines anywhere.
 #[test]
 fn blocks_of_gzip_are_one_text() {
-    use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
     let lines = (0..500).map(|number| line("us-east-1", &(1_700_000_000 + number).to_string())).collect::<String>();
     let text = format!("{HEADER}\n{lines}");
-    let mut packed = Vec::new();
-    for block in text.as_bytes().chunks(777) {
-        let mut encoder = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::fast());
-        encoder.write_all(block).unwrap();
-        encoder.finish().unwrap();
-    }
+    let packed: Vec<u8> = text.as_bytes().chunks(777).flat_map(gzip).collect();
     let input = write(folder.path(), "in", &packed);
     let lake = folder.path().join("lake");
     convert(&[input], &lake, &[]).ended(0).says(" 0 rejected lines");

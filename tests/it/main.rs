@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-mod bad_input;
+mod bad_captures;
+mod bad_logs;
 mod captures;
 mod convert;
 mod fuzz_seeds;
 mod lab;
 mod lake;
 mod live;
+mod live_verdict;
 mod public_captures;
 mod recipes;
 mod replay;

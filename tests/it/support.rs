@@ -9,6 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
+use flate2::{Compression, write::GzEncoder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 /// What a program left behind.
@@ -207,4 +208,10 @@ pub(crate) fn column(text: &str, name: &str) -> Vec<u64> {
     let header = lines.next().expect("a header");
     let index = header.split(' ').position(|field| field == name).expect("the column");
     lines.map(|line| line.split(' ').nth(index).expect("a value").parse().expect("a number")).collect()
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

@@ -29,31 +29,15 @@ const SNAP_LENGTH: usize = 128;
 /// When it cannot be written.
 pub fn write(out: &mut impl Write, packets: u64, flows: u64) -> io::Result<Totals> {
     let mut random = Random::new(7);
-    let mut totals = Totals::default();
-    let mut buffer = Pcap::default().write(1, &[]);
-    let header = buffer.len();
-    for number in 0..packets {
+    write_frames(out, packets, |number| {
         // The square makes low flow numbers common: a few elephants, many mice.
         let draw = (random.below(1 << 16) * random.below(1 << 16)) >> 16;
         let flow = u32::try_from((draw * flows) >> 16).unwrap_or(0);
-        let packet = packet(flow, &mut random);
-        let bytes = ip(&packet);
-        totals.packets += 1;
-        totals.bytes += bytes.len() as u64;
+        let bytes = ip(&packet(flow, &mut random));
         let link = if flow % 10 == 3 { Link::Vlan } else { Link::Ethernet };
-        let frame = link.frame(&bytes);
-        let wire_length = u32::try_from(frame.len()).unwrap_or(0);
-        let time_ns = (1_700_000_000 + number * SECONDS / packets) * 1_000_000_000 + random.below(1_000_000_000);
-        let frame = frame[..frame.len().min(SNAP_LENGTH)].to_vec();
-        let record = Pcap::default().write(1, &[Seen { time_ns, frame, wire_length, interface: 0 }]);
-        buffer.extend_from_slice(&record[header..]);
-        if buffer.len() > 1 << 20 {
-            out.write_all(&buffer)?;
-            buffer.clear();
-        }
-    }
-    out.write_all(&buffer)?;
-    Ok(totals)
+        let second = 1_700_000_000 + number * SECONDS / packets;
+        (second * 1_000_000_000 + random.below(1_000_000_000), link, bytes)
+    })
 }
 
 /// Writes a pcap of a SYN flood: `flows` packets within one minute, each a flow of its own, to one address.
@@ -61,21 +45,32 @@ pub fn write(out: &mut impl Write, packets: u64, flows: u64) -> io::Result<Total
 /// # Errors
 /// When it cannot be written.
 pub fn write_flood(out: &mut impl Write, flows: u64) -> io::Result<Totals> {
+    write_frames(out, flows, |number| {
+        let source = v4(u32::try_from(number & 0x00ff_ffff).unwrap_or(0));
+        let port = u16::try_from(number >> 24).unwrap_or(0);
+        let syn = Packet { source, destination: v4(1), transport: Transport::Tcp(port, 443, SYN), payload: 0 };
+        // 1,700,000,040 is the first second of a minute.
+        let time_ns = 1_700_000_040 * 1_000_000_000 + number * 59_000_000_000 / flows.max(1);
+        (time_ns, Link::Ethernet, ip(&syn))
+    })
+}
+
+/// Writes a pcap of `count` frames, of each of which `make` gives time, link and IP packet.
+fn write_frames(
+    out: &mut impl Write,
+    count: u64,
+    mut make: impl FnMut(u64) -> (u64, Link, Vec<u8>),
+) -> io::Result<Totals> {
     let mut totals = Totals::default();
     let mut buffer = Pcap::default().write(1, &[]);
     let header = buffer.len();
-    for number in 0..flows {
-        let source = u32::try_from(number & 0x00ff_ffff).unwrap_or(0);
-        let port = u16::try_from(number >> 24).unwrap_or(0);
-        let syn =
-            Packet { source: v4(source), destination: v4(1), transport: Transport::Tcp(port, 443, SYN), payload: 0 };
-        let bytes = ip(&syn);
+    for number in 0..count {
+        let (time_ns, link, bytes) = make(number);
         totals.packets += 1;
         totals.bytes += bytes.len() as u64;
-        // 1,700,000,040 is the first second of a minute.
-        let time_ns = 1_700_000_040 * 1_000_000_000 + number * 59_000_000_000 / flows.max(1);
-        let frame = Link::Ethernet.frame(&bytes);
+        let mut frame = link.frame(&bytes);
         let wire_length = u32::try_from(frame.len()).unwrap_or(0);
+        frame.truncate(SNAP_LENGTH);
         let record = Pcap::default().write(1, &[Seen { time_ns, frame, wire_length, interface: 0 }]);
         buffer.extend_from_slice(&record[header..]);
         if buffer.len() > 1 << 20 {

@@ -53,14 +53,14 @@ impl std::ops::AddAssign for Written {
 
 /// The closer's state.
 pub(super) struct Closer {
-    pub(super) interface: String,
-    pub(super) identity: Identity,
-    pub(super) interval: i64,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) spool: SpoolWriter,
-    pub(super) markers: Markers,
-    pub(super) filter: RecordFilter,
-    pub(super) say: Say,
+    interface: String,
+    identity: Identity,
+    interval: i64,
+    inbox: Arc<Inbox>,
+    spool: SpoolWriter,
+    markers: Markers,
+    filter: RecordFilter,
+    say: Say,
     pending: BTreeMap<i64, Window>,
     /// The window up to which everything is written.
     next: i64,

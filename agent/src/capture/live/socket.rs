@@ -1,7 +1,8 @@
 //! Two options of a packet socket that libpcap does not set: a kernel filter of our own, and a fanout group.
 //!
-//! libpcap sets kernel filters itself, but runs them over the ring's first block in user space too, where a filter for the
-//! packet's way has nothing to look at and rejects everything: packets would be lost, uncounted.
+//! libpcap sets kernel filters itself, but runs them over the ring's blocks at hand in user space too, where a filter for
+//! the packet's way has nothing to look at and rejects everything: of ten packets that came right after `inbound` was set,
+//! libpcap 1.10.3 gave none, and its counters did not say so.
 
 use std::{
     io,

@@ -1,0 +1,146 @@
+//! The verdict of a real firewall, live, in network namespaces of the test's own making.
+
+use std::{thread, time::Duration};
+
+use crate::{
+    lab::{Lab, script, send, sum},
+    support::{Summary, agent, loudly, run},
+};
+
+/// What nftables drops and logs is REJECT, as many as its counters say: on every hook, TCP and UDP, IPv4 and IPv6, behind
+/// DNAT, and of fragments. What was seen and not dropped is ACCEPT.
+#[test]
+fn rejects_equal_the_counters_of_nftables() {
+    let Some(mut lab) = Lab::new() else {
+        return;
+    };
+    lab.route();
+    let log = |rule: &str, name: &str| {
+        format!("{rule} counter name {name} log prefix \"drop:{name} \" group 5 snaplen 128 drop")
+    };
+    let names = ["prerouting", "input", "input_tcp", "translated", "fragments", "forward", "output"];
+    let counters: String = names.iter().map(|name| format!("counter {name} {{ }}\n")).collect();
+    // Half of the source ports of 7001 and 7002 are dropped.
+    let rules = format!(
+        "table inet firewall {{\n{counters}\
+         chain prerouting {{ type filter hook prerouting priority -150; {}\n }}\n\
+         chain input {{ type filter hook input priority 0; {} ; {} ; {} ; {}\n }}\n\
+         chain forward {{ type filter hook forward priority 0; {}\n }}\n\
+         chain output {{ type filter hook output priority 0; {}\n }}\n}}\n\
+         table ip nat {{ chain prerouting {{ type nat hook prerouting priority -100; udp dport 7005 dnat to 10.9.0.2:7055\n}}\n}}\n",
+        log("udp dport 7001 udp sport 6000-6009", "prerouting"),
+        log("udp dport 7002 udp sport 6000-6009", "input"),
+        log("tcp dport 7012", "input_tcp"),
+        log("udp dport 7055", "translated"),
+        log("udp dport 7200", "fragments"),
+        log("udp dport 7003", "forward"),
+        log("udp dport 7004", "output"),
+    );
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    // A firewall elsewhere that refuses and says so.
+    let refuse = "table inet refuse { chain input { type filter hook input priority 0;
+                  udp dport 7006 counter reject with icmpx type admin-prohibited\n}\n}\n";
+    crate::support::write(&lab.path(""), "refuse.nft", refuse.as_bytes());
+    lab.shell(&lab.outside, &format!("nft -f {}", lab.path("refuse.nft").display())).ended(0);
+    let running =
+        lab.agent("[verdict]\nnflog-groups = [5]\nicmp-prohibited = true\n[[capture]]\ninterface = \"in0\"\n");
+    // A second reader of the group is told so.
+    let other = crate::support::write(
+        &lab.path(""),
+        "other.toml",
+        format!(
+            "account-id = \"111122223333\"\nregion = \"r\"\nstate = \"{}\"\n[verdict]\nnflog-groups = [5]\n",
+            lab.path("other").display()
+        )
+        .as_bytes(),
+    );
+    let program = agent();
+    let mut second = Lab::command(&lab.host);
+    run(second.arg(program.get_program()).args(["run", "--config"]).arg(other)).ended(1).says("another process reads");
+
+    let sender = script("live_traffic.py");
+    let sender = sender.display();
+    for (namespace, what) in [
+        (&lab.outside, "ports 6000 20 10.9.0.2 7001"),
+        (&lab.outside, "ports 6000 20 fd09::2 7001"),
+        (&lab.outside, "ports 6000 20 10.9.0.2 7002"),
+        (&lab.outside, "ports 6000 20 fd09::2 7002"),
+        (&lab.outside, "ports 6000 5 10.8.0.1 7003"),
+        (&lab.outside, "ports 6000 5 fd08::1 7003"),
+        (&lab.host, "ports 6000 5 10.9.0.1 7004"),
+        (&lab.host, "ports 6000 5 fd09::1 7004"),
+        (&lab.outside, "ports 6000 5 10.9.0.2 7005"),
+        (&lab.host, "ports 6000 1 10.9.0.1 7006"),
+        (&lab.host, "ports 6000 1 fd09::1 7006"),
+        (&lab.outside, "udp 6 4000 10.9.0.2 7200"),
+        (&lab.outside, "connect 4 10.9.0.2 7012"),
+        (&lab.outside, "connect 4 fd09::2 7012"),
+    ] {
+        lab.shell(namespace, &format!("python3 {sender} {what}")).ended(0);
+    }
+    let said = running.stop();
+    let listed = lab.shell(&lab.host, "nft list counters").ended(0).text();
+    let counted = |name: &str| -> u64 {
+        let after = listed.split(&format!("counter {name} {{")).nth(1).expect("the counter");
+        let words: Vec<&str> = after.split_whitespace().collect();
+        words[1].parse().expect("a number")
+    };
+    let records = lab.records();
+    let packets = |action: &str, port: &str| sum(&records, "packets", &[("action", action), ("dstport", port)]);
+    let mut line = String::new();
+    for (name, port) in names.iter().zip(["7001", "7002", "7012", "7055", "7200", "7003", "7004"]) {
+        assert!(counted(name) > 0, "{name}\n{listed}");
+        assert_eq!(packets("REJECT", port), counted(name), "{name}\n{said}");
+        line.push_str(&format!(" {name} {}", counted(name)));
+    }
+    // Half was dropped, and what was sent is either.
+    for port in ["7001", "7002"] {
+        assert_eq!((packets("REJECT", port), packets("ACCEPT", port)), (60, 60), "{port}\n{said}");
+    }
+    // All of it was dropped on its way in, or never reached the wire.
+    for port in ["7003", "7004", "7012"] {
+        assert_eq!(packets("ACCEPT", port), 0, "{port}\n{said}");
+    }
+    // Seen on its way out, and refused elsewhere.
+    assert_eq!((packets("REJECT", "7006"), packets("ACCEPT", "7006")), (6, 0), "{said}");
+    // The firewall saw another port than the wire had: both are said, and that they did not meet.
+    assert_eq!(packets("ACCEPT", "7005"), 15);
+    assert!(said.contains("15 of them were not seen on their way in"), "{said}");
+    // It saw six datagrams put together, the wire three fragments of each.
+    assert_eq!((packets("REJECT", "7200"), packets("ACCEPT", "7200")), (6, 12), "{said}");
+    assert!(!records.iter().any(|record| record["log-status"] == "SKIPDATA"), "{said}");
+    loudly(&format!("firewall, live: REJECT equals the counters:{line}"));
+}
+
+/// The agent is held up while the firewall drops more than the log's queue holds: nobody knows how many drops were lost, so the
+/// window is SKIPDATA, the count is "or more", and no drop that was read is missing.
+#[test]
+fn an_overflow_of_the_firewalls_log_is_skipdata() {
+    const SENT: u64 = 60_000;
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    let rules = "table inet firewall { counter dropped { }
+                 chain input { type filter hook input priority 0; udp dport 7020 counter name dropped log group 5 drop
+                 }\n}\n";
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in0\"\nring-mib = 256\n");
+    running.signal("-STOP");
+    send(&lab, &lab.outside, &format!("{SENT} 1400 10.9.0.2 7020"));
+    running.signal("-CONT");
+    thread::sleep(Duration::from_millis(1500));
+    let said = running.stop();
+    assert!(said.contains("or more drops of the firewall, whose log overflowed"), "{said}");
+    assert!(Summary::of(&said).adds_up(), "{said}");
+    let records = lab.records();
+    let packets = |action: &str| sum(&records, "packets", &[("action", action), ("dstport", "7020")]);
+    let (rejected, accepted) = (packets("REJECT"), packets("ACCEPT"));
+    assert!(rejected > 0 && accepted > 0, "{said}");
+    assert_eq!(rejected + accepted, SENT, "{said}");
+    assert!(records.iter().any(|record| record["log-status"] == "SKIPDATA"), "{said}");
+    loudly(&format!(
+        "firewall's log overflowed: {SENT} dropped = {rejected} REJECT + {accepted} not known, and SKIPDATA"
+    ));
+}
