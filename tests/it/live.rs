@@ -76,6 +76,7 @@ fn records_equal_the_kernels_counters_and_a_replayed_tcpdump() {
     // Fragments have their datagram's ports.
     assert_eq!(sum(&records, "packets", &[("dstport", "7200"), ("type", "IPv4")]), 10 * 3);
 
+    assert_eq!((records[0]["version"].as_str(), records[0]["interface-tag"].as_str()), ("11", "in0"));
     let id = records[0]["interface-id"].clone();
     for (direction, way) in ways {
         let mut replay = agent();
@@ -84,6 +85,10 @@ fn records_equal_the_kernels_counters_and_a_replayed_tcpdump() {
         let mut replayed = parse(&run(&mut replay).ended(0).text());
         for record in &mut replayed {
             record.insert("flow-direction".to_owned(), direction.to_owned());
+            // A replay does not say whose machine it runs on.
+            for tag in ["instance-tag", "interface-tag"] {
+                assert_eq!(record.insert(tag.to_owned(), records[0][tag].clone()).as_deref(), Some("-"));
+            }
         }
         let live: Vec<_> = records.iter().filter(|record| record["flow-direction"] == direction).cloned().collect();
         let only = |these: &[BTreeMap<String, String>], others: &[BTreeMap<String, String>]| {

@@ -23,7 +23,11 @@ pub(super) fn run() -> Outcome {
 #[expect(clippy::disallowed_methods, reason = "this is the command layer")]
 fn print() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<20} {:>7} {:<7} {:<62} OCSF", "FIELD", "VERSION", "TYPE", "MEANING")?;
+    writeln!(
+        out,
+        "{:<26} {:>7} {:<7} {:<69} {:<44} OCSF",
+        "FIELD", "VERSION", "TYPE", "MEANING", "THE AGENT'S SOURCE"
+    )?;
     for field in Field::all() {
         let info = field.info();
         let kind = match info.kind {
@@ -32,7 +36,11 @@ fn print() -> io::Result<()> {
             Kind::Address => "address",
             Kind::Text => "text",
         };
-        writeln!(out, "{:<20} {:>7} {kind:<7} {:<62} {}", info.name, info.version, info.meaning, info.ocsf)?;
+        writeln!(
+            out,
+            "{:<26} {:>7} {kind:<7} {:<69} {:<44} {}",
+            info.name, info.version, info.meaning, info.source, info.ocsf
+        )?;
     }
     out.flush()
 }

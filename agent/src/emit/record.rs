@@ -24,6 +24,10 @@ pub struct Identity {
     pub instance_id: Option<String>,
     /// `az-id`: the location.
     pub az_id: Option<String>,
+    /// `instance-tag`: the host's name, as tag values are written.
+    pub instance_tag: Option<String>,
+    /// `interface-tag`: the interface's name, likewise.
+    pub interface_tag: Option<String>,
 }
 
 /// What a record without a flow says of a time.
@@ -46,6 +50,8 @@ impl Identity {
         record.set_text(Field::SubnetId, self.subnet_id.as_deref());
         record.set_text(Field::InstanceId, self.instance_id.as_deref());
         record.set_text(Field::AzId, self.az_id.as_deref());
+        record.set_text(Field::InstanceTag, self.instance_tag.as_deref());
+        record.set_text(Field::InterfaceTag, self.interface_tag.as_deref());
         record
     }
 }

@@ -153,7 +153,7 @@ impl Interfaces {
 
     fn watch(&mut self, device: &Device, config: CaptureConfig) -> io::Result<()> {
         let id = config.interface_id.clone().unwrap_or_else(|| identity::interface_id(device));
-        let identity = self.config.identity_of(&id);
+        let identity = self.config.identity_of(&id, Some(&device.name));
         let flow = self.config.rules.flow;
         let inbox = Arc::new(Inbox::new(flow.max_flows, flow.interval));
         let closer = Closer::new(

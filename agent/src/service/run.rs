@@ -138,7 +138,7 @@ fn say_what_was_lost(config: &Config, spool: &Spool, markers: &Markers, say: Say
         // A clock that was set back tells of a time to come; the lost time is then unknown, but some.
         let since = since.min(now);
         say(&Event::Crashed { id: id.clone(), since });
-        let identity = config.identity_of(&id);
+        let identity = config.identity_of(&id, None);
         let closed = Closed { start: since, entries: Vec::new(), verdict_unmatched: 0 };
         writer.write(&identity, &closed, &[(Gap::SkipData, since, now)]).context("cannot write the spool")?;
         markers.remove(&id).context("cannot remove a crash marker")?;

@@ -27,13 +27,19 @@ impl Format {
     /// The fields of version 2, AWS's default.
     #[must_use]
     pub fn default_fields() -> Self {
-        Self(Field::all().filter(|field| field.info().version == 2).collect())
+        Self::up_to(2)
     }
 
-    /// Every field, in AWS's order.
+    /// The fields of VPC flow logs that a version and those before it brought, in AWS's order.
+    #[must_use]
+    pub fn up_to(version: u8) -> Self {
+        Self(Field::of_vpc().filter(|field| field.info().version <= version).collect())
+    }
+
+    /// Every field of VPC flow logs, in AWS's order.
     #[must_use]
     pub fn all_fields() -> Self {
-        Self(Field::all().collect())
+        Self(Field::of_vpc().collect())
     }
 
     /// Reads `default`, `all` or a list such as `${srcaddr} ${dstaddr}`.

@@ -230,7 +230,7 @@ mod tests {
             Kind::Text => "[!-~]{1,20}".prop_filter("a dash is absent", |text| text != "-").boxed(),
         };
         if field == Field::Version {
-            Just("5".to_owned()).boxed()
+            Just("11".to_owned()).boxed()
         } else {
             prop_oneof![1 => Just("-".to_owned()), 4 => value].boxed()
         }

@@ -44,7 +44,7 @@ struct Constants {
     severity: Sym,
     class: Sym,
     category: Sym,
-    verdicts: [VerdictTexts; 3],
+    verdicts: [VerdictTexts; 4],
     ip_address: Sym,
     resource_uid: Sym,
     source: ObservableNames,
@@ -81,6 +81,7 @@ impl Constants {
             verdict("Traffic", "Allowed", Some("Allowed")),
             verdict("Refuse", "Denied", Some("Blocked")),
             verdict("Unknown", "Unknown", None),
+            verdict("Traffic", "Unknown", None),
         ];
         let mut names = |end: &str| ObservableNames {
             ip: texts.intern(&format!("{end}.ip")),
@@ -113,7 +114,7 @@ impl Constants {
 /// Activity, action and type as OCSF numbers them.
 fn activity_id(verdict: Verdict) -> i32 {
     match verdict {
-        Verdict::Accept => 6,
+        Verdict::Accept | Verdict::None => 6,
         Verdict::Reject => 5,
         Verdict::Unknown => 0,
     }
@@ -123,7 +124,7 @@ fn action_id(verdict: Verdict) -> i32 {
     match verdict {
         Verdict::Accept => 1,
         Verdict::Reject => 2,
-        Verdict::Unknown => 0,
+        Verdict::Unknown | Verdict::None => 0,
     }
 }
 

@@ -4,7 +4,9 @@
 //! null and leaves its key out of `unmapped`, that NODATA and SKIPDATA are activity and action 0, and that a record
 //! without `type` gets its protocol_ver from its address. The field table names each field's target.
 
-use flowlake_common::vpc::{Field, Header, Record, unknown_values};
+use std::sync::LazyLock;
+
+use flowlake_common::vpc::{Field, Header, Record, Value, unknown_values};
 
 use super::row::{Endpoint, Row, Rows, Sym, Texts, Verdict};
 
@@ -63,6 +65,8 @@ pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placemen
     let verdict = match record.text(Field::Action) {
         Some("ACCEPT") => Verdict::Accept,
         Some("REJECT") => Verdict::Reject,
+        // A transit gateway does not judge what it forwards.
+        None if record.text(Field::LogStatus) == Some("OK") => Verdict::None,
         _ => Verdict::Unknown,
     };
     let row = Row {
@@ -161,13 +165,26 @@ fn version(record: &Record<'_>, texts: &mut Texts) -> Sym {
     }
 }
 
-/// What has no OCSF attribute: the sublocation, then an action that is neither ACCEPT nor REJECT, then unknown columns in
+/// The fields whose target is `unmapped`, with their keys, in the table's order; but Security Lake has the sublocation's id
+/// before its type.
+static UNMAPPED: LazyLock<Vec<(Field, &'static str)>> = LazyLock::new(|| {
+    let key = |field: Field| field.info().ocsf.strip_prefix("unmapped[")?.strip_suffix(']');
+    let mut fields: Vec<_> = Field::all().filter_map(|field| Some((field, key(field)?))).collect();
+    if let [(Field::SublocationType, _), (Field::SublocationId, _), ..] = fields[..] {
+        fields.swap(0, 1);
+    }
+    fields
+});
+
+/// What has no OCSF attribute: fields of the table, then an action that is neither ACCEPT nor REJECT, then unknown columns in
 /// the header's order, `-` written `_` as Security Lake does.
 fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -> (u32, u16) {
     let before = rows.pair_count();
-    for (key, field) in [("sublocation_id", Field::SublocationId), ("sublocation_type", Field::SublocationType)] {
-        if let Some(text) = record.text(field) {
-            rows.push_pair(key, text);
+    for (field, key) in UNMAPPED.iter() {
+        match record.value(*field) {
+            Value::Text(text) => rows.push_pair(key, text),
+            Value::Int(number) => rows.push_pair(key, itoa::Buffer::new().format(number)),
+            Value::Absent | Value::Address(_) => {}
         }
     }
     if let Some(action) = record.text(Field::Action).filter(|action| !matches!(*action, "ACCEPT" | "REJECT")) {

@@ -110,6 +110,8 @@ pub enum Verdict {
     Reject,
     /// Neither, as in NODATA: activity 0 Unknown.
     Unknown,
+    /// Traffic that nobody judged: activity 6, but the action is unknown.
+    None,
 }
 
 /// A row of the lake.

@@ -14,6 +14,7 @@ use crate::{
     capture::live::TapSettings,
     emit::Identity,
     flow::{RecordFilter, Rules},
+    identity,
 };
 
 /// Where the configuration lies unless said otherwise.
@@ -115,9 +116,9 @@ impl Config {
 }
 
 impl Config {
-    /// What every record of an interface says.
+    /// What every record of an interface says; `name` is the device's, where that is known.
     #[must_use]
-    pub fn identity_of(&self, interface_id: &str) -> Identity {
+    pub fn identity_of(&self, interface_id: &str, name: Option<&str>) -> Identity {
         let word = |word: &Option<Word>| word.as_ref().map(|word| word.0.clone());
         Identity {
             account_id: self.account_id.clone(),
@@ -127,6 +128,8 @@ impl Config {
             subnet_id: word(&self.identity.subnet_id),
             instance_id: word(&self.identity.instance_id),
             az_id: word(&self.identity.az_id),
+            instance_tag: identity::host_name().as_deref().map(identity::tag_value),
+            interface_tag: name.map(identity::tag_value),
         }
     }
 }
