@@ -196,7 +196,7 @@ fn hostile_logs_take_bounded_memory_and_the_good_part_is_kept() {
 fn what_is_no_flow_log_is_said_so() {
     let wide = (0..10_000).map(|number| format!("f{number} ")).collect::<String>();
     for (content, said) in [
-        (&b"PAR1 and so on"[..], "a Parquet file, which is not read yet"),
+        (&b"PAR1 and so on"[..], "a Parquet file, but"),
         (b"hello there", "no field 'start' in 'hello there'"),
         (b"\x7fELF\x02\x01\xff\xff", "its first line is no text"),
         (wide.as_bytes(), "a header of more than 512 columns"),

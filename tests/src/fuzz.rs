@@ -124,7 +124,7 @@ pub fn log(bytes: &[u8]) {
     let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, begins_a_log) else {
         return;
     };
-    let Ok(Ok(Some(mut log))) = FlowLog::open(source) else {
+    let Ok(Ok(Some(mut log))) = FlowLog::open(source, None) else {
         return;
     };
     let (mut rows, mut last, mut records) = (Rows::default(), 0, 0);

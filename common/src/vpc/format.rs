@@ -1,5 +1,7 @@
 //! Log formats: the list of fields that a flow log prints, as `aws ec2 create-flow-logs --log-format` takes it.
 
+use std::str::FromStr;
+
 use super::field::Field;
 
 /// An ordered list of fields.
@@ -23,6 +25,14 @@ pub enum FormatError {
     Empty,
 }
 
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::parse(text)
+    }
+}
+
 impl Format {
     /// The fields of version 2, AWS's default.
     #[must_use]
@@ -40,6 +50,29 @@ impl Format {
     #[must_use]
     pub fn all_fields() -> Self {
         Self(Field::of_vpc().collect())
+    }
+
+    /// The fields of transit gateway flow logs, in the order of their default format.
+    #[must_use]
+    pub fn transit_gateway() -> Self {
+        use Field as F;
+        let mut fields = vec![F::Version, F::ResourceType, F::AccountId];
+        fields.extend(Field::all().filter(|field| field.name().starts_with("tgw-")));
+        fields.extend([
+            F::Srcaddr,
+            F::Dstaddr,
+            F::Srcport,
+            F::Dstport,
+            F::Protocol,
+            F::Packets,
+            F::Bytes,
+            F::Start,
+            F::End,
+        ]);
+        fields.extend([F::LogStatus, F::Type]);
+        fields.extend(Field::all().filter(|field| field.name().starts_with("packets-lost-")));
+        fields.extend([F::TcpFlags, F::Region, F::FlowDirection, F::PktSrcAwsService, F::PktDstAwsService]);
+        Self(fields)
     }
 
     /// Reads `default`, `all` or a list such as `${srcaddr} ${dstaddr}`.
@@ -87,6 +120,13 @@ mod tests {
         let format = Format::parse("default").unwrap();
         assert_eq!(format.fields().len(), 14);
         assert_eq!(format.version(), 2);
+    }
+
+    /// AWS Transit Gateway Flow Logs, "Transit Gateway Flow Log records".
+    #[test]
+    fn transit_gateways_have_36_fields() {
+        let format = Format::transit_gateway();
+        assert_eq!((format.fields().len(), format.version()), (36, 6));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A custom format has any fields in any order, so columns are found by their names and never by position. Names that the
 //! table does not know are kept: a later version of flow logs stays readable.
 
-use super::field::Field;
+use super::{field::Field, format::Format};
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,12 @@ impl Header {
         } else {
             format!("no field 'start' in '{found}'")
         }))
+    }
+
+    /// The header that a format would have, whether it has a `start` or not.
+    #[must_use]
+    pub fn of(format: &Format) -> Self {
+        Self { columns: format.fields().iter().copied().map(Column::Known).collect(), unknown: Vec::new() }
     }
 
     /// The columns, in the file's order.

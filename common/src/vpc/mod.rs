@@ -5,6 +5,7 @@
 
 mod field;
 mod format;
+mod guess;
 mod header;
 mod key;
 mod record;
@@ -12,6 +13,7 @@ mod text;
 
 pub use field::{FIELD_COUNT, Field, FieldInfo, Kind};
 pub use format::{Format, FormatError};
+pub use guess::default_format;
 pub use header::{Column, Header, HeaderError};
 pub use key::{ObjectKey, Origin, STAMP_INTERVAL, origin};
 pub use record::{Record, Value};

@@ -73,7 +73,7 @@ pub fn unknown_values<'a>(header: &'a Header, line: &'a str) -> impl Iterator<It
 }
 
 /// Runs of spaces separate too: an example of the User Guide has one.
-fn words(line: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ').filter(|word| !word.is_empty())
 }
 

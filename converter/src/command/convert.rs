@@ -13,7 +13,7 @@ use self::{
 use super::{rejects::Rejects, say};
 use crate::{
     deliver::{Delivered, Lake},
-    input::{self, FlowLog, InputFile, Item, Reject},
+    input::{self, InputFile, Item, Reject},
     lake::Stage,
 };
 
@@ -95,8 +95,7 @@ impl Convert {
 
     fn convert(&mut self, file: &InputFile, name: &str) -> anyhow::Result<()> {
         let hash = file.sha256().context("cannot be read")?;
-        let source = file.open(&self.progress).context("cannot be read")?;
-        let mut log = match FlowLog::open(source) {
+        let mut log = match file.open(self.settings.log_format.as_ref(), &self.progress).context("cannot be read")? {
             Ok(Ok(Some(log))) => log,
             // An empty file says nothing, and that is no fault.
             Ok(Ok(None)) => return Ok(()),

@@ -91,10 +91,15 @@ impl<'a> Rejects<'a> {
             writeln!(file, "{}", names.join(" "))?;
         }
         writeln!(file, "{COMMENT}line {}: {}", reject.line, one_line(&reject.reason))?;
-        if !reject.whole {
+        if reject.whole {
+            file.write_all(reject.bytes)?;
+        } else {
             write!(file, "{COMMENT}as far as it was read: ")?;
+            // A JSON value may have several lines, and none of them may be taken for a record.
+            for piece in reject.bytes.split_inclusive(|byte| b"\r\n".contains(byte)) {
+                file.write_all(piece.trim_ascii_end())?;
+            }
         }
-        file.write_all(reject.bytes)?;
         file.write_all(b"\n")
     }
 }

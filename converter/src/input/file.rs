@@ -4,16 +4,24 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use super::log::begins_a_log;
+use super::{
+    lines::Damage,
+    log::{FlowLog, NotAFlowLog, begins_a_log},
+    parquet::MAGIC,
+};
 use flowlake_common::{
     codec::Decoder,
     hash::HashingReader,
     progress::{Progress, ProgressReader},
+    vpc::Format,
 };
+
+/// A flow log, or why it is none; the outer error is that it cannot be read.
+type Opened = Result<Result<Option<FlowLog<Source>>, NotAFlowLog>, Damage>;
 
 /// A file's bytes, unpacked; the packed ones are hashed on the way.
 pub type Source = Decoder<ProgressReader<HashingReader<File>>>;
@@ -94,13 +102,21 @@ impl InputFile {
         HashingReader::new(File::open(&self.path)?).finish()
     }
 
-    /// Opens the file, unpacking it.
+    /// Opens the file as a flow log, unpacking it. `given` is the format of lines without a header.
     ///
     /// # Errors
-    /// When it cannot be opened.
-    pub fn open(&self, progress: &Progress) -> io::Result<Source> {
-        let raw = HashingReader::new(File::open(&self.path)?);
-        Decoder::lines(ProgressReader::new(raw, progress.clone()), MAX_UNPACKED, begins_a_log)
+    /// When it cannot be opened; then as those of [`FlowLog::open`].
+    pub fn open(&self, given: Option<&Format>, progress: &Progress) -> io::Result<Opened> {
+        let file = File::open(&self.path)?;
+        let mut magic = [0; MAGIC.len()];
+        let is_parquet = file.read_at(&mut magic, 0)? == magic.len() && magic == *MAGIC;
+        let raw = ProgressReader::new(HashingReader::new(file), progress.clone());
+        let source = Decoder::lines(raw, MAX_UNPACKED, begins_a_log)?;
+        if is_parquet {
+            Ok(FlowLog::open_parquet(File::open(&self.path)?, source))
+        } else {
+            Ok(FlowLog::open(source, given))
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Lines<R> {
     start: usize,
     end: usize,
     line: u64,
+    /// Where the line began that was given last.
+    last: usize,
     state: State,
 }
 
@@ -52,7 +54,13 @@ enum State {
 impl<R: Read> Lines<R> {
     /// Lines of `reader`.
     pub fn new(reader: R) -> Self {
-        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, state: State::Reading }
+        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, last: 0, state: State::Reading }
+    }
+
+    /// Gives the last line out again. Only once, only right behind a whole line.
+    pub fn unread(&mut self) {
+        self.start = self.last;
+        self.line -= 1;
     }
 
     /// The stream, wherever it stands.
@@ -72,6 +80,7 @@ impl<R: Read> Lines<R> {
             let window = &self.buffer[self.start..self.end];
             if let Some(found) = memchr::memchr(b'\n', &window[searched..]) {
                 let line = self.start..self.start + searched + found;
+                self.last = line.start;
                 self.start = line.end + 1;
                 self.line += 1;
                 if is_empty(&self.buffer[line.clone()]) {
@@ -90,6 +99,7 @@ impl<R: Read> Lines<R> {
                 State::Ended => {
                     self.line += 1;
                     let line = self.start..self.end;
+                    self.last = line.start;
                     self.start = self.end;
                     if is_empty(&self.buffer[line.clone()]) {
                         return Ok(None);

@@ -1,23 +1,40 @@
-//! A flow log file: header first, then records, until its end.
+//! A flow log file: records, and the header by which each of them is read, until its end.
 
 use std::{io::Read, str};
 
-use flowlake_common::vpc::{Column, Header, Record, parse_line};
+use ::parquet::file::reader::ChunkReader;
+use flowlake_common::vpc::{Column, Format, Header, Record, default_format, parse_line};
 
-use super::lines::{Damage, Line, Lines};
+use super::{
+    lines::{Damage, Line},
+    parquet::Batches,
+    rows::{Dialect, Row, Rows},
+};
 
-/// A file that does not begin with a flow log header.
+/// A file that is no flow log, as far as it can be told.
 #[derive(Debug, thiserror::Error)]
 #[error("not a VPC flow log: {0}")]
 pub struct NotAFlowLog(String);
 
-/// A flow log file behind its first header line.
+/// A flow log file whose first line was understood.
 #[derive(Debug)]
 pub struct FlowLog<R> {
-    lines: Lines<R>,
+    rows: Rows<R>,
     header: Header,
+    headers: Headers,
     /// Whether this is a file of rejects: only there comments are comments.
     comments: bool,
+}
+
+/// Where the names of the columns come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Headers {
+    /// The file has header lines.
+    InFile,
+    /// Whoever converts it said so (`--log-format`).
+    Given,
+    /// Its lines are in one of AWS's default formats. Several flow logs may share a stream: each line tells its own.
+    Default,
 }
 
 /// What comes next in a flow log.
@@ -29,7 +46,7 @@ pub struct FlowLog<R> {
 pub enum Item<'a> {
     /// A record.
     Record {
-        /// Its line's number in the file, counted from 1.
+        /// Its number in the file, counted from 1: of its line, of the line on which its JSON value begins, or of its row.
         line: u64,
         /// Its line.
         text: &'a str,
@@ -40,7 +57,7 @@ pub enum Item<'a> {
     },
     /// A line that is no record.
     Reject(Reject<'a>),
-    /// A header line again, as in files that were joined: from here on it counts.
+    /// A header again, as in files that were joined: from here on it counts.
     Header,
     /// A comment of a file of rejects.
     Comment,
@@ -65,25 +82,62 @@ pub struct Reject<'a> {
 pub const COMMENT: &str = "#flowlake: ";
 
 impl<R: Read> FlowLog<R> {
-    /// Reads the header line. An empty stream has none and gives `None`.
+    /// Reads as far as the first record. An empty stream, or one with control messages alone, has none and gives `None`.
+    /// `given` is the format of lines without a header; without it they have to be in one of AWS's.
     ///
     /// # Errors
-    /// When the first line is no header; the inner result when it cannot be read.
-    pub fn open(source: R) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
-        let mut lines = Lines::new(source);
-        let mut comments = false;
-        let mut first = lines.next_line()?;
-        if matches!(first, Some((_, Line::Whole(line))) if line.starts_with(COMMENT.as_bytes())) {
-            comments = true;
-            first = lines.next_line()?;
+    /// When the file is no flow log; the inner result when it cannot be read.
+    pub fn open(source: R, given: Option<&Format>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
+        Self::behind_header(Rows::of_stream(source), given)
+    }
+
+    /// As [`FlowLog::open`], for a Parquet file, which is read by itself: `source` is only kept for whoever hashes it.
+    ///
+    /// # Errors
+    /// As those of [`FlowLog::open`].
+    pub fn open_parquet(
+        file: impl ChunkReader + 'static,
+        source: R,
+    ) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
+        match Batches::open(file) {
+            Ok(batches) => Self::behind_header(Rows::of_parquet(batches, source), None),
+            Err(why) => Ok(Err(NotAFlowLog(format!("a Parquet file, but {why}")))),
         }
-        let header = match first {
+    }
+
+    fn behind_header(mut rows: Rows<R>, given: Option<&Format>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
+        let dialect = rows.dialect();
+        let mut comments = false;
+        let mut first = rows.next_row()?;
+        if matches!(first, Some((_, Row::Line(Line::Whole(line)))) if line.starts_with(COMMENT.as_bytes())) {
+            comments = true;
+            first = rows.next_row()?;
+        }
+        let no = |why: String| Ok(Err(NotAFlowLog(why)));
+        let (header, headers) = match first {
             None => return Ok(Ok(None)),
-            Some((_, Line::Whole(line))) => read_header(line),
-            Some((_, Line::TooLong(_, length))) => Err(NotAFlowLog(format!("its first line has {length} bytes"))),
-            Some((_, Line::CutOff(_))) => Err(NotAFlowLog("cut off inside the header line".to_owned())),
+            // What CloudWatch Logs leaves in a bucket before it exports.
+            Some((_, Row::Line(Line::Whole(b"Permission Check Successful")))) => return Ok(Ok(None)),
+            Some((_, Row::Header(names))) => match Header::parse(names) {
+                Ok(header) => (header, Headers::InFile),
+                Err(error) => return no(format!("its {dialect} columns are {error}")),
+            },
+            Some((_, Row::Line(Line::Whole(line)))) => match (read_header(line), headerless(line, given)) {
+                (Ok(header), _) => (header, Headers::InFile),
+                (Err(_), Some((header, headers))) => {
+                    rows.unread();
+                    (header, headers)
+                }
+                (Err(error), None) if given.is_some() => {
+                    return no(format!("{error}, and not of the format that --log-format gives"));
+                }
+                (Err(error), None) => return no(error),
+            },
+            Some((_, Row::Line(Line::TooLong(_, length)))) => return no(format!("its first line has {length} bytes")),
+            Some((_, Row::Line(Line::CutOff(_)))) => return no("cut off inside the header line".to_owned()),
+            Some((number, Row::Bad(reason, _))) => return no(format!("read as {dialect}, line {number}: {reason}")),
         };
-        Ok(header.map(|header| Some(Self { lines, header, comments })))
+        Ok(Ok(Some(Self { rows, header, headers, comments })))
     }
 
     /// The header that counts.
@@ -92,10 +146,22 @@ impl<R: Read> FlowLog<R> {
         &self.header
     }
 
+    /// What its records are written in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.rows.dialect()
+    }
+
+    /// Where the names of its columns come from.
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
     /// The stream below, wherever it stands.
     #[must_use]
     pub fn into_source(self) -> R {
-        self.lines.into_reader()
+        self.rows.into_reader()
     }
 
     /// The next record or reject; `None` at the end.
@@ -103,46 +169,79 @@ impl<R: Read> FlowLog<R> {
     /// # Errors
     /// When the stream cannot be read on; everything before was given.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, Damage> {
-        let Self { lines, header, comments } = self;
-        let Some((number, line)) = lines.next_line()? else {
+        let Self { rows, header, headers, comments } = self;
+        let Some((number, row)) = rows.next_row()? else {
             return Ok(None);
         };
-        if *comments && matches!(line, Line::Whole(bytes) if bytes.starts_with(COMMENT.as_bytes())) {
-            return Ok(Some(Item::Comment));
-        }
-        match line {
-            Line::Whole(bytes) => {
-                let text = match str::from_utf8(bytes) {
-                    Ok(text) => text,
-                    Err(error) => {
-                        return Ok(reject(
-                            number,
-                            format!("no UTF-8 text at byte {}", error.valid_up_to()),
-                            bytes,
-                            header,
-                            true,
-                        ));
+        let bytes = match row {
+            Row::Header(names) => {
+                return Ok(match Header::parse(names) {
+                    Ok(again) => {
+                        *header = again;
+                        Some(Item::Header)
                     }
-                };
-                match parse_line(header, text) {
-                    Ok(record) => Ok(Some(Item::Record { line: number, text, record, header })),
-                    Err(error) => match Header::parse(text) {
-                        Ok(again) if again == *header || is_surely_a_header(&again) => {
-                            *header = again;
-                            Ok(Some(Item::Header))
-                        }
-                        _ => Ok(reject(number, error.to_string(), bytes, header, true)),
-                    },
-                }
+                    Err(error) => reject(number, error.to_string(), names.as_bytes(), header, false),
+                });
             }
-            Line::TooLong(start, length) => {
+            Row::Line(Line::Whole(bytes)) if *comments && bytes.starts_with(COMMENT.as_bytes()) => {
+                return Ok(Some(Item::Comment));
+            }
+            Row::Line(Line::Whole(bytes)) => bytes,
+            Row::Line(Line::TooLong(start, length)) => {
                 let reason = format!("a line of {length} bytes; its first {} are kept", start.len());
-                Ok(reject(number, reason, start, header, false))
+                return Ok(reject(number, reason, start, header, false));
             }
-            Line::CutOff(bytes) => {
-                Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header, false))
+            Row::Line(Line::CutOff(bytes)) => {
+                return Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header, false));
             }
+            Row::Bad(reason, bytes) => return Ok(reject(number, reason.to_owned(), bytes, header, false)),
+        };
+        let text = match str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let reason = format!("no UTF-8 text at byte {}", error.valid_up_to());
+                return Ok(reject(number, reason, bytes, header, true));
+            }
+        };
+        let text = if *headers == Headers::InFile { text } else { behind_timestamp(text) };
+        let mut result = parse_line(header, text);
+        if result.is_err()
+            && *headers == Headers::Default
+            && let Some(other) = default_format(text)
+        {
+            *header = Header::of(&other);
+            result = parse_line(header, text);
         }
+        match result {
+            Ok(record) => Ok(Some(Item::Record { line: number, text, record, header })),
+            Err(error) => match Header::parse(text) {
+                Ok(again) if again == *header || is_surely_a_header(&again) => {
+                    (*header, *headers) = (again, Headers::InFile);
+                    Ok(Some(Item::Header))
+                }
+                _ => Ok(reject(number, error.to_string(), bytes, header, true)),
+            },
+        }
+    }
+}
+
+/// The header of a line that has none above it: of the format that was given, or of AWS's.
+fn headerless(line: &[u8], given: Option<&Format>) -> Option<(Header, Headers)> {
+    let line = behind_timestamp(str::from_utf8(line).ok()?);
+    match given {
+        Some(format) => {
+            let header = Header::of(format);
+            parse_line(&header, line).is_ok().then_some((header, Headers::Given))
+        }
+        None => default_format(line).map(|format| (Header::of(&format), Headers::Default)),
+    }
+}
+
+/// What CloudWatch Logs exports to S3 has the event's time before each line.
+fn behind_timestamp(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((time, rest)) if time.len() >= 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T' => rest,
+        _ => line,
     }
 }
 
@@ -162,11 +261,8 @@ fn is_surely_a_header(header: &Header) -> bool {
     header.columns().iter().filter(|column| matches!(column, Column::Known(_))).count() >= FIELDS
 }
 
-fn read_header(line: &[u8]) -> Result<Header, NotAFlowLog> {
-    if line.starts_with(b"PAR1") {
-        return Err(NotAFlowLog("a Parquet file, which is not read yet".to_owned()));
-    }
+fn read_header(line: &[u8]) -> Result<Header, String> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let text = str::from_utf8(line).map_err(|_| NotAFlowLog("its first line is no text".to_owned()))?;
-    Header::parse(text).map_err(|error| NotAFlowLog(format!("its first line is {error}")))
+    let text = str::from_utf8(line).map_err(|_| "its first line is no text".to_owned())?;
+    Header::parse(text).map_err(|error| format!("its first line is {error}"))
 }

@@ -3,10 +3,17 @@
 //! Owns finding and opening files, lines and headers. Does not know OCSF. Memory is bounded by the longest line that is
 //! taken, whatever the file holds.
 
+mod csv;
 mod file;
+mod json;
 mod lines;
 mod log;
+mod made;
+mod parquet;
+mod rows;
+mod values;
 
 pub use file::{InputFile, Source, collect, finish};
 pub use lines::{Damage, Line, Lines, MAX_LINE};
-pub use log::{COMMENT, FlowLog, Item, NotAFlowLog, Reject, begins_a_log};
+pub use log::{COMMENT, FlowLog, Headers, Item, NotAFlowLog, Reject, begins_a_log};
+pub use rows::Dialect;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
+use flowlake_common::vpc::Format;
 
 use crate::{
     lake::{is_partition_word, is_source_name},
@@ -34,6 +35,9 @@ pub(in crate::command) struct Arguments {
     /// The Region of the lake, for the partition [default: the record's]
     #[arg(long, value_name = "REGION")]
     lake_region: Option<String>,
+    /// Format of lines without a header, as for `aws ec2 create-flow-logs`: '${srcaddr} ${start} …' [default: AWS's own]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
     /// Folder for lines that cannot be converted
     #[arg(long, value_name = "DIR", default_value = "flowlake-rejects")]
     rejects: PathBuf,
@@ -55,6 +59,7 @@ pub(super) struct Settings {
     pub(super) account_id: Option<String>,
     pub(super) region: Option<String>,
     pub(super) lake_region: Option<String>,
+    pub(super) log_format: Option<Format>,
     pub(super) rejects: PathBuf,
 }
 
@@ -62,7 +67,8 @@ impl TryFrom<Arguments> for Settings {
     type Error = anyhow::Error;
 
     fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
-        let Arguments { inputs, lake, source, origin, account_id, region, lake_region, rejects } = arguments;
+        let Arguments { inputs, lake, source, origin, account_id, region, lake_region, log_format, rejects } =
+            arguments;
         if lake.to_string_lossy().starts_with("s3://") {
             bail!("--lake {}: lakes in S3 are not written yet; give a folder", lake.display());
         }
@@ -80,6 +86,6 @@ impl TryFrom<Arguments> for Settings {
                 ensure!(is_partition_word(word), "{flag} '{word}': 1 to 64 letters, digits, '-' and '_'");
             }
         }
-        Ok(Self { inputs, lake, source, origin, account_id, region, lake_region, rejects })
+        Ok(Self { inputs, lake, source, origin, account_id, region, lake_region, log_format, rejects })
     }
 }

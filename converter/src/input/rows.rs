@@ -1,0 +1,245 @@
+//! What a file is, told by its content and never by its name, and its lines: as they stand, or made from what stands there.
+
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use super::{
+    csv,
+    json::{lines_of_value, lines_of_word},
+    lines::{Damage, Line, Lines, MAX_LINE},
+    made::{Made, MadeKind},
+    parquet::Batches,
+    values::{Value, Values},
+};
+
+/// What the records of a file are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Lines of words.
+    Text,
+    /// Comma-separated values with a header row, as Athena and Logs Insights export.
+    Csv,
+    /// JSON: a subscription's envelopes, messages, or objects whose keys are the fields.
+    Json,
+    /// Subscription envelopes, each packed and in base64.
+    Base64,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Csv => "CSV",
+            Self::Json => "JSON",
+            Self::Base64 => "JSON in base64",
+            Self::Parquet => "Parquet",
+        })
+    }
+}
+
+/// Bytes that are looked at.
+const SNIFFED: usize = 16 * 1024;
+/// How gzip begins in base64.
+const BASE64_GZIP: &[u8] = b"H4sI";
+
+impl Dialect {
+    /// Tells it from the first bytes of what was unpacked.
+    fn sniff(start: &[u8]) -> Self {
+        let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+        match start.first() {
+            Some(b'{' | b'[') => Self::Json,
+            _ if start.starts_with(BASE64_GZIP) => Self::Base64,
+            _ => {
+                let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                if csv::begins_csv(line.trim_ascii_end()) { Self::Csv } else { Self::Text }
+            }
+        }
+    }
+}
+
+/// What comes next in a file.
+#[derive(Debug)]
+pub(super) enum Row<'a> {
+    /// The header of the lines after it, for sure.
+    Header(&'a str),
+    /// A line.
+    Line(Line<'a>),
+    /// What gives no line: why, and what stands there.
+    Bad(&'a str, &'a [u8]),
+}
+
+/// A stream whose first bytes were looked at.
+#[derive(Debug)]
+pub(super) struct Peeked<R> {
+    start: Vec<u8>,
+    given: usize,
+    /// Why no more could be looked at; it is said behind the first bytes.
+    failed: Option<io::Error>,
+    reader: R,
+}
+
+impl<R: Read> Peeked<R> {
+    fn new(mut reader: R) -> Self {
+        let mut start = Vec::new();
+        let mut piece = [0; 4096];
+        let mut failed = None;
+        while start.len() < SNIFFED && !start.contains(&b'\n') {
+            match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => start.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Self { start, given: 0, failed, reader }
+    }
+}
+
+impl<R: Read> Read for Peeked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = &self.start[self.given..];
+        if !left.is_empty() {
+            let count = left.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&left[..count]);
+            self.given += count;
+            return Ok(count);
+        }
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.reader.read(buffer),
+        }
+    }
+}
+
+/// The rows of a file.
+#[derive(Debug)]
+pub(super) enum Rows<R> {
+    Text(Lines<Peeked<R>>),
+    Csv(Lines<Peeked<R>>, Box<csv::Rows>, Made),
+    /// JSON values or base64 words.
+    Values(Values<Peeked<R>>, Dialect, Made),
+    /// The rows, and the stream, which is not read.
+    Parquet(Box<Batches>, Made, R),
+}
+
+impl<R: Read> Rows<R> {
+    /// Rows of a stream.
+    pub(super) fn of_stream(reader: R) -> Self {
+        let stream = Peeked::new(reader);
+        match Dialect::sniff(&stream.start) {
+            Dialect::Csv => Self::Csv(Lines::new(stream), Box::default(), Made::default()),
+            dialect @ (Dialect::Json | Dialect::Base64) => Self::Values(Values::new(stream), dialect, Made::default()),
+            Dialect::Text | Dialect::Parquet => Self::Text(Lines::new(stream)),
+        }
+    }
+
+    /// Rows of a Parquet file; `reader` is its stream, for whoever hashes it.
+    pub(super) fn of_parquet(batches: Batches, reader: R) -> Self {
+        let mut made = Made::default();
+        batches.header(&mut made);
+        Self::Parquet(Box::new(batches), made, reader)
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Text(_) => Dialect::Text,
+            Self::Csv(..) => Dialect::Csv,
+            Self::Values(_, dialect, _) => *dialect,
+            Self::Parquet(..) => Dialect::Parquet,
+        }
+    }
+
+    pub(super) fn into_reader(self) -> R {
+        match self {
+            Self::Text(lines) | Self::Csv(lines, ..) => lines.into_reader().reader,
+            Self::Values(values, ..) => values.into_reader().reader,
+            Self::Parquet(_, _, reader) => reader,
+        }
+    }
+
+    /// Gives the last line out again; only right behind a line.
+    pub(super) fn unread(&mut self) {
+        match self {
+            Self::Text(lines) => lines.unread(),
+            Self::Csv(_, _, made) | Self::Values(_, _, made) | Self::Parquet(_, made, _) => made.unread(),
+        }
+    }
+
+    /// The next row and its number in the file, counted from 1: of a line, of the line on which a JSON value begins, or of a
+    /// row of Parquet.
+    ///
+    /// # Errors
+    /// When the file cannot be read on; everything before was given.
+    pub(super) fn next_row(&mut self) -> Result<Option<(u64, Row<'_>)>, Damage> {
+        match self {
+            Self::Text(lines) => Ok(lines.next_line()?.map(|(number, line)| (number, Row::Line(line)))),
+            Self::Csv(lines, rows, made) => {
+                if made.is_empty() {
+                    made.clear();
+                    match lines.next_line()? {
+                        None => return Ok(None),
+                        Some((number, Line::Whole(bytes))) => {
+                            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+                            if let Err(reason) = rows.line(number, bytes, made) {
+                                made.bad(number, reason, bytes);
+                            }
+                        }
+                        Some((number, line)) => return Ok(Some((number, Row::Line(line)))),
+                    }
+                }
+                Ok(next_made(made))
+            }
+            Self::Values(values, dialect, made) => {
+                // A value may give no line: a control message.
+                while made.is_empty() {
+                    made.clear();
+                    let Some((number, value)) = values.next_value()? else {
+                        return Ok(None);
+                    };
+                    let (result, bytes) = match value {
+                        Value::Json(bytes) => (lines_of_value(number, bytes, made), bytes),
+                        Value::Word(bytes) if *dialect == Dialect::Base64 => {
+                            (lines_of_word(number, bytes, made), bytes)
+                        }
+                        Value::Word(bytes) => (Err("no JSON object".to_owned()), bytes),
+                        Value::TooLong(length) => (Err(format!("a JSON value of {length} bytes")), &b""[..]),
+                        Value::CutOff(bytes) => (Err("cut off inside of a JSON value".to_owned()), bytes),
+                    };
+                    if let Err(reason) = result {
+                        made.bad(number, reason, bytes);
+                    }
+                }
+                Ok(next_made(made))
+            }
+            Self::Parquet(batches, made, _) => {
+                while made.is_empty() {
+                    made.clear();
+                    if !batches.lines(made)? {
+                        return Ok(None);
+                    }
+                }
+                Ok(next_made(made))
+            }
+        }
+    }
+}
+
+fn next_made(made: &mut Made) -> Option<(u64, Row<'_>)> {
+    let (number, kind, text) = made.next()?;
+    let row = match kind {
+        MadeKind::Header => Row::Header(text),
+        MadeKind::Bad(reason) => Row::Bad(reason, text.as_bytes()),
+        MadeKind::Line if text.len() > MAX_LINE => {
+            Row::Line(Line::TooLong(&text.as_bytes()[..MAX_LINE], text.len() as u64))
+        }
+        MadeKind::Line => Row::Line(Line::Whole(text.as_bytes())),
+    };
+    Some((number, row))
+}

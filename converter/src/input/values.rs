@@ -1,0 +1,196 @@
+//! JSON values and base64 words of a stream, one after the other and bounded, wherever one line ends and the next begins.
+//!
+//! Only finds where a value ends: brackets and strings. Whether it is JSON is for the parser to say.
+
+use std::io::{self, Read};
+
+use super::lines::Damage;
+
+/// Bytes of a value that are taken. A subscription delivers up to 1 MB, a Lambda event has 6 MB at most.
+pub(super) const MAX_VALUE: usize = 16 << 20;
+/// Bytes asked for at once.
+const STEP: usize = 256 * 1024;
+
+/// What stands in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// An object, or a string with its quotes.
+    Json(&'a [u8]),
+    /// A word without quotes: base64 perhaps.
+    Word(&'a [u8]),
+    /// Longer than [`MAX_VALUE`]: how many bytes.
+    TooLong(u64),
+    /// The stream ended, or could not be read on, inside of it.
+    CutOff(&'a [u8]),
+}
+
+/// A reader of values. Of an array at the top its elements are the values.
+#[derive(Debug)]
+pub(super) struct Values<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    line: u64,
+    ended: bool,
+    failed: Option<io::Error>,
+}
+
+/// How far a value was looked at.
+#[derive(Debug, Default)]
+struct Scan {
+    depth: u64,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl<R: Read> Values<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, buffer: Vec::new(), start: 0, line: 1, ended: false, failed: None }
+    }
+
+    pub(super) fn into_reader(self) -> R {
+        self.reader
+    }
+
+    /// The next value, and the number of the line on which it begins; `None` at the end.
+    pub(super) fn next_value(&mut self) -> Result<Option<(u64, Value<'_>)>, Damage> {
+        let first = loop {
+            match self.buffer.get(self.start) {
+                Some(b'\n') => {
+                    self.line += 1;
+                    self.start += 1;
+                }
+                Some(byte) if byte.is_ascii_whitespace() || b",[]".contains(byte) => self.start += 1,
+                Some(byte) => break *byte,
+                None if self.ended => {
+                    return match self.failed.take() {
+                        Some(source) => Err(Damage { line: self.line, source }),
+                        None => Ok(None),
+                    };
+                }
+                None => self.refill(),
+            }
+        };
+        let line = self.line;
+        let is_json = first == b'{' || first == b'"';
+        let mut scan = Scan::default();
+        // Bytes of a value that is too long are dropped as they come.
+        let (mut at, mut dropped) = (self.start, 0_u64);
+        let ended_well = loop {
+            let Some(byte) = self.buffer.get(at).copied() else {
+                if self.ended {
+                    break !is_json;
+                }
+                if at - self.start > MAX_VALUE {
+                    dropped += (at - self.start) as u64;
+                    self.start = at;
+                }
+                let looked_at = at - self.start;
+                self.refill();
+                at = self.start + looked_at;
+                continue;
+            };
+            if !is_json && (byte.is_ascii_whitespace() || byte == b',') {
+                break true;
+            }
+            at += 1;
+            self.line += u64::from(byte == b'\n');
+            if is_json && scan.ends(byte) {
+                break true;
+            }
+        };
+        let value = self.start..at;
+        self.start = at;
+        let length = dropped + value.len() as u64;
+        let value = match &self.buffer[value] {
+            _ if length > MAX_VALUE as u64 => Value::TooLong(length),
+            bytes if !ended_well || self.failed.is_some() && at == self.buffer.len() => Value::CutOff(bytes),
+            bytes if is_json => Value::Json(bytes),
+            bytes => Value::Word(bytes),
+        };
+        Ok(Some((line, value)))
+    }
+
+    fn refill(&mut self) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let before = self.buffer.len();
+        self.buffer.resize(before + STEP, 0);
+        let count = match self.reader.read(&mut self.buffer[before..]) {
+            Ok(0) => {
+                self.ended = true;
+                0
+            }
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => {
+                (self.ended, self.failed) = (true, Some(error));
+                0
+            }
+        };
+        self.buffer.truncate(before + count);
+    }
+}
+
+impl Scan {
+    /// Whether the value ends with this byte.
+    fn ends(&mut self, byte: u8) -> bool {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.depth == 0 && !self.in_string
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &[u8]) -> Vec<String> {
+        let mut values = Values::new(text);
+        let mut found = Vec::new();
+        while let Some((line, value)) = values.next_value().unwrap() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            found.push(match value {
+                Value::Json(bytes) => format!("{line} {}", text(bytes)),
+                Value::Word(bytes) => format!("{line} word {}", text(bytes)),
+                Value::TooLong(length) => format!("{line} long {length}"),
+                Value::CutOff(bytes) => format!("{line} cut {}", text(bytes)),
+            });
+        }
+        found
+    }
+
+    #[test]
+    fn values_are_found_with_and_without_line_ends() {
+        assert_eq!(all(br#"{"a":{"b":"}"}}{"c":1}"#), [r#"1 {"a":{"b":"}"}}"#, r#"1 {"c":1}"#]);
+        assert_eq!(all(b"[\n{},\n {\n}]"), ["2 {}", "3 {\n}"]);
+        assert_eq!(all(br#"["a\"]", "b"]"#), [r#"1 "a\"]""#, "1 \"b\""]);
+        assert_eq!(all(b"H4sI==\r\nnext\n"), ["1 word H4sI==", "2 word next"]);
+        assert_eq!(all(b"{}\n{\"a\":"), ["1 {}", "2 cut {\"a\":"]);
+        assert!(all(b" \n").is_empty());
+    }
+
+    #[test]
+    fn a_value_without_end_takes_no_memory() {
+        let mut text = b"{\"a\":\"".to_vec();
+        text.resize(3 * MAX_VALUE, b'x');
+        text.extend_from_slice(b"\"}{\"b\":2}");
+        let mut values = Values::new(&text[..]);
+        assert_eq!(values.next_value().unwrap(), Some((1, Value::TooLong(3 * MAX_VALUE as u64 + 2))));
+        assert!(values.buffer.capacity() < 3 * MAX_VALUE);
+        assert_eq!(values.next_value().unwrap(), Some((1, Value::Json(b"{\"b\":2}"))));
+    }
+}
