@@ -10,7 +10,7 @@ use std::{
 use flate2::{Compression, GzBuilder};
 use flowlake_common::{
     hash,
-    vpc::{Field, Format, ObjectKey, write_header},
+    vpc::{Field, FileFormat, Format, ObjectKey, Partitions, write_header},
 };
 
 use crate::random::Random;
@@ -54,8 +54,15 @@ pub fn write(root: &Path, version: Version, files: u32, lines: u32) -> io::Resul
         }
         let content = hash::sha256(text.as_bytes());
         let hash = content.get(..8).unwrap_or_default();
-        let key = ObjectKey { account_id, region, flow_log_id: "fl-0a1b2c3d4e5f60718", stamp, hash };
-        let folder = root.join(key.folder());
+        let key = ObjectKey {
+            account_id,
+            region,
+            flow_log_id: "fl-0a1b2c3d4e5f60718",
+            stamp,
+            hash,
+            format: FileFormat::PlainText,
+        };
+        let folder = root.join(key.folder(Partitions::default()));
         fs::create_dir_all(&folder)?;
         let file = fs::File::create(folder.join(key.file_name()))?;
         let mut packed = GzBuilder::new().mtime(0).write(file, Compression::new(6));

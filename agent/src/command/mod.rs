@@ -24,7 +24,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Replay(replay::Arguments),
+    Replay(Box<replay::Arguments>),
     /// Capture live, as `agent.toml` says, until SIGTERM
     Run(run::Arguments),
     /// Check the configuration, and say what it would capture
@@ -42,7 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
         Err(outcome) => return outcome,
     };
     match arguments.command {
-        Command::Replay(arguments) => replay::run(arguments),
+        Command::Replay(arguments) => replay::run(*arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Interfaces => interfaces::run(),

@@ -78,9 +78,11 @@ impl Written {
 fn replay(settings: Settings) -> io::Result<Outcome> {
     let progress = Progress::new(input::total_size(&settings.files));
     let output = match &settings.output {
-        Some(folder) => {
-            Output::Directory(LogDirectory::new(folder.clone(), settings.format.clone(), settings.rules.flow.interval))
-        }
+        Some(delivery) => Output::Directory(LogDirectory::new(
+            delivery.clone(),
+            settings.format.clone(),
+            settings.rules.flow.interval,
+        )),
         None => Output::Stream(TextStream::new(standard_output(), settings.format.clone())?),
     };
     let identity = Identity {

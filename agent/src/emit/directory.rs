@@ -1,67 +1,63 @@
-//! Flow log files as AWS delivers them: gzip text with a header line, one file per five minutes of end times.
+//! Flow log files as AWS delivers them: one per five minutes of end times, below `AWSLogs/`.
 //!
 //! A file is written aside and renamed when it is finished, so nobody ever reads half of one. Its bytes depend on the
-//! records alone (gzip time 0), and no two files of a run are alike: a reader that knows files by their content takes
-//! each once.
+//! records alone, and no two files of a run are alike: a reader that knows files by their content takes each once.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs::{self, File},
-    io::{self, BufWriter, Write},
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use flate2::{Compression, GzBuilder, write::GzEncoder};
 use flowlake_common::{
     aside,
-    hash::Hasher,
-    vpc::{Format, ObjectKey, Record, STAMP_INTERVAL, write_header, write_line},
+    vpc::{FileFormat, Format, ObjectKey, Partitions, Record, STAMP_INTERVAL},
 };
-use tempfile::NamedTempFile;
 
-use super::{GapSpan, Identity, gap_record, record};
+use super::{
+    GapSpan, Identity, gap_record,
+    log_file::{LogFile, same_content},
+    record,
+};
 use crate::flow::Closed;
 
 /// The flow log's id in object names. A replay has no flow log of its own.
 const FLOW_LOG_ID: &str = "fl-00000000000000000";
-/// AWS closes a file at 75 MB; text shrinks to about a fifth, so this many bytes of text stay below it.
-const MAX_TEXT: u64 = 300_000_000;
+/// AWS closes a file at 75 MB.
+const MAX_SIZE: u64 = 75_000_000;
+/// What is not written yet when the size is looked at.
+const SLACK: u64 = 1_000_000;
 /// What the names of unfinished files start with.
 const ASIDE: &str = ".flowlake-";
-/// Bytes of text that are packed at once.
-const BLOCK: usize = 64 * 1024;
-/// Half the time of the default level 6, for a tenth more size: these files are handed on soon.
-const LEVEL: Compression = Compression::new(3);
 
-/// A folder that gets `AWSLogs/<account>/vpcflowlogs/<region>/yyyy/mm/dd/*.log.gz`.
+/// How flow logs are delivered to a folder (`DestinationOptions` of CreateFlowLogs).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The folder; it may not exist yet.
+    pub root: PathBuf,
+    /// What the records are written in.
+    pub file_format: FileFormat,
+    /// How the folders are laid out.
+    pub partitions: Partitions,
+}
+
+/// A folder that gets `AWSLogs/…`.
 #[derive(Debug)]
 pub struct LogDirectory {
-    root: PathBuf,
+    delivery: Delivery,
     format: Format,
     interval: i64,
     open: BTreeMap<i64, LogFile>,
-    /// Names given in this run.
-    names: HashSet<PathBuf>,
-}
-
-#[derive(Debug)]
-struct LogFile {
-    out: GzEncoder<BufWriter<NamedTempFile>>,
-    hasher: Hasher,
-    /// Text that was not packed yet: packing line by line costs twice as much.
-    pending: Vec<u8>,
-    /// Bytes of text that were packed.
-    packed: u64,
-    account_id: String,
-    region: String,
+    /// How many files were begun for each stamp.
+    begun: BTreeMap<i64, u32>,
 }
 
 impl LogDirectory {
-    /// A folder that may not exist yet. `interval` is the windows' length in seconds.
+    /// `interval` is the windows' length in seconds.
     #[must_use]
-    pub fn new(root: PathBuf, format: Format, interval: u32) -> Self {
-        aside::remove_stale(&root, ASIDE);
-        Self { root, format, interval: interval.into(), open: BTreeMap::new(), names: HashSet::new() }
+    pub fn new(delivery: Delivery, format: Format, interval: u32) -> Self {
+        aside::remove_stale(&delivery.root, ASIDE);
+        Self { delivery, format, interval: interval.into(), open: BTreeMap::new(), begun: BTreeMap::new() }
     }
 
     /// Writes the records of a closed window, each into the file of its end time.
@@ -76,7 +72,7 @@ impl LogDirectory {
         }
         for entry in &closed.entries {
             let end = closed.start + i64::from(entry.last_us / 1_000_000);
-            self.line(identity, end, &record(identity, closed.start, entry))?;
+            self.add(identity, end, &record(identity, closed.start, entry))?;
         }
         Ok(())
     }
@@ -86,26 +82,23 @@ impl LogDirectory {
     /// # Errors
     /// When a file cannot be written; the message names it.
     pub fn write_gap(&mut self, identity: &Identity, interface: u16, (gap, start, end): GapSpan) -> io::Result<()> {
-        self.line(identity, end, &gap_record(identity, interface, gap, start, end))
+        self.add(identity, end, &gap_record(identity, interface, gap, start, end))
     }
 
-    /// Adds a line to the file of its end time.
-    fn line(&mut self, identity: &Identity, end: i64, record: &Record<'_>) -> io::Result<()> {
+    /// Adds a record to the file of its end time.
+    fn add(&mut self, identity: &Identity, end: i64, record: &Record<'_>) -> io::Result<()> {
         let stamp = stamp(end);
         let file = match self.open.entry(stamp) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(LogFile::create(&self.root, &self.format, identity)?)
+                let serial = self.begun.entry(stamp).or_default();
+                let file = begin(&self.delivery, &self.format, *serial, identity);
+                *serial += 1;
+                free.insert(file.map_err(|error| named(&self.delivery.root, &error))?)
             }
         };
-        write_line(&self.format, record, &mut file.pending);
-        if file.pending.len() >= BLOCK {
-            file.pack().map_err(|error| named(&self.root, &error))?;
-        }
-        if file.packed >= MAX_TEXT {
-            self.finish(stamp)?;
-        }
-        Ok(())
+        file.write(record).map_err(|error| named(&self.delivery.root, &error))?;
+        if file.size() + SLACK >= MAX_SIZE { self.finish(stamp) } else { Ok(()) }
     }
 
     /// Finishes every file that is open.
@@ -120,89 +113,38 @@ impl LogDirectory {
     }
 
     fn finish(&mut self, stamp: i64) -> io::Result<()> {
-        let Some(mut file) = self.open.remove(&stamp) else {
+        let Some(file) = self.open.remove(&stamp) else {
             return Ok(());
         };
-        file.pack().map_err(|error| named(&self.root, &error))?;
-        let LogFile { out, mut hasher, account_id, region, .. } = file;
-        let mut aside = finished(out).map_err(|error| named(&self.root, &error))?;
-        loop {
-            let content = hasher.clone().finish();
-            let hash = content.get(..8).unwrap_or_default();
-            let key = ObjectKey { account_id: &account_id, region: &region, flow_log_id: FLOW_LOG_ID, stamp, hash };
-            let folder = self.root.join(key.folder());
+        let Delivery { root, file_format, partitions } = &self.delivery;
+        let (account_id, region) = (file.account_id.clone(), file.region.clone());
+        let (mut aside, digits) = file.finish().map_err(|error| named(root, &error))?;
+        // Another eight digits when another file has these.
+        for hash in digits.as_bytes().chunks(8).filter_map(|digits| str::from_utf8(digits).ok()) {
+            let format = *file_format;
+            let key =
+                ObjectKey { account_id: &account_id, region: &region, flow_log_id: FLOW_LOG_ID, stamp, hash, format };
+            let folder = root.join(key.folder(*partitions));
             let path = folder.join(key.file_name());
             fs::create_dir_all(&folder).map_err(|error| named(&folder, &error))?;
-            let free = !self.names.contains(&path);
-            if free {
-                match aside.persist_noclobber(&path) {
-                    Ok(_) => {
-                        self.names.insert(path);
-                        return Ok(());
-                    }
-                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => aside = error.file,
-                    Err(error) => return Err(named(&path, &error.error)),
-                }
-                // A replay run again finds its own files.
-                if same_content(aside.path(), &path).map_err(|error| named(&path, &error))? {
-                    self.names.insert(path);
-                    return Ok(());
-                }
+            match aside.persist_noclobber(&path) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => aside = error.file,
+                Err(error) => return Err(named(&path, &error.error)),
             }
-            // A late window may give the very records that an earlier file has; an empty gzip member tells them apart.
-            hasher.update(b"\n");
-            let empty = encoder(&mut aside).finish().map(drop);
-            empty.map_err(|error| named(&path, &error))?;
+            // A replay run again finds its own files.
+            if same_content(aside.path(), &path).map_err(|error| named(&path, &error))? {
+                return Ok(());
+            }
         }
+        Err(named(root, &io::Error::other("every name that the file could have is another file's")))
     }
 }
 
-impl LogFile {
-    fn create(root: &Path, format: &Format, identity: &Identity) -> io::Result<Self> {
-        let create = || -> io::Result<Self> {
-            fs::create_dir_all(root)?;
-            let aside = tempfile::Builder::new().prefix(ASIDE).suffix(".tmp").tempfile_in(root)?;
-            make_readable(aside.as_file())?;
-            let mut file = Self {
-                out: encoder(BufWriter::new(aside)),
-                hasher: Hasher::default(),
-                pending: Vec::with_capacity(BLOCK),
-                packed: 0,
-                account_id: identity.account_id.clone(),
-                region: identity.region.clone(),
-            };
-            write_header(format, &mut file.pending);
-            Ok(file)
-        };
-        create().map_err(|error| named(root, &error))
-    }
-
-    /// Packs the text that is pending.
-    fn pack(&mut self) -> io::Result<()> {
-        self.hasher.update(&self.pending);
-        self.packed += self.pending.len() as u64;
-        self.out.write_all(&self.pending)?;
-        self.pending.clear();
-        Ok(())
-    }
-}
-
-fn encoder<W: Write>(out: W) -> GzEncoder<W> {
-    GzBuilder::new().mtime(0).write(out, LEVEL)
-}
-
-fn finished(out: GzEncoder<BufWriter<NamedTempFile>>) -> io::Result<NamedTempFile> {
-    out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)
-}
-
-/// Temporary files are private; what becomes of them is for everybody whom the folder lets in.
-fn make_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
+fn begin(delivery: &Delivery, format: &Format, serial: u32, identity: &Identity) -> io::Result<LogFile> {
+    fs::create_dir_all(&delivery.root)?;
+    let aside = tempfile::Builder::new().prefix(ASIDE).suffix(".tmp").tempfile_in(&delivery.root)?;
+    LogFile::create(aside, delivery.file_format, format, serial, (&identity.account_id, &identity.region))
 }
 
 fn stamp(seconds: i64) -> i64 {

@@ -3,11 +3,12 @@
 //! Owns what a record says beside its flow (account, interface …) and where it goes; adds nothing up.
 
 mod directory;
+mod log_file;
 mod quiet;
 mod record;
 mod spool;
 
-pub use directory::LogDirectory;
+pub use directory::{Delivery, LogDirectory};
 pub use quiet::QuietWindows;
 pub use record::{Gap, Identity, gap_record, record};
 pub use spool::{GapSpan, SpoolWriter};
@@ -23,7 +24,7 @@ use crate::flow::Closed;
 pub enum Output<W: Write> {
     /// Text, header line first.
     Stream(TextStream<W>),
-    /// `AWSLogs/…/*.log.gz` below a folder.
+    /// Files below `AWSLogs/` in a folder.
     Directory(LogDirectory),
 }
 

@@ -7,7 +7,26 @@ use crate::time;
 /// Seconds of end times that share an object-name stamp: AWS publishes every five minutes.
 pub const STAMP_INTERVAL: i64 = 300;
 
-/// What names a plain-text flow log object.
+/// What the records of an object are written in (`FileFormat` of CreateFlowLogs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileFormat {
+    /// Text with a header line, packed with gzip.
+    #[default]
+    PlainText,
+    /// Parquet.
+    Parquet,
+}
+
+/// How the folders of a flow log are laid out (`HiveCompatiblePartitions` and `PerHourPartition` of CreateFlowLogs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Partitions {
+    /// Each folder says what it is, as Hive has it: `year=2026`.
+    pub hive_compatible: bool,
+    /// A folder for each hour below the day's.
+    pub per_hour: bool,
+}
+
+/// What names a flow log object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectKey<'a> {
     /// The account's 12 digits.
@@ -20,21 +39,36 @@ pub struct ObjectKey<'a> {
     pub stamp: i64,
     /// Eight hexadecimal digits of the content.
     pub hash: &'a str,
+    /// What it is written in.
+    pub format: FileFormat,
 }
 
 impl ObjectKey<'_> {
-    /// The folder below the bucket's prefix, with `/` at its end: `AWSLogs/<account>/vpcflowlogs/<region>/yyyy/mm/dd/`.
+    /// The folder below the bucket's prefix, with `/` at its end: `AWSLogs/<account>/vpcflowlogs/<region>/yyyy/mm/dd/[hh/]`, or
+    /// `AWSLogs/aws-account-id=<account>/aws-service=vpcflowlogs/aws-region=<region>/year=yyyy/month=mm/day=dd/[hour=hh/]`.
     #[must_use]
-    pub fn folder(&self) -> String {
-        let day = time::format(self.stamp, "%Y/%m/%d");
-        format!("AWSLogs/{}/vpcflowlogs/{}/{day}/", self.account_id, self.region)
+    pub fn folder(&self, partitions: Partitions) -> String {
+        let Self { account_id, region, .. } = self;
+        let (whose, when) = if partitions.hive_compatible {
+            let whose = format!("aws-account-id={account_id}/aws-service=vpcflowlogs/aws-region={region}");
+            (whose, if partitions.per_hour { "year=%Y/month=%m/day=%d/hour=%H" } else { "year=%Y/month=%m/day=%d" })
+        } else {
+            let whose = format!("{account_id}/vpcflowlogs/{region}");
+            (whose, if partitions.per_hour { "%Y/%m/%d/%H" } else { "%Y/%m/%d" })
+        };
+        format!("AWSLogs/{whose}/{}/", time::format(self.stamp, when))
     }
 
-    /// The file's own name: `<account>_vpcflowlogs_<region>_<flow-log-id>_<stamp>_<hash>.log.gz`.
+    /// The file's own name: `<account>_vpcflowlogs_<region>_<flow-log-id>_<stamp>_<hash>.log.gz`, or `….log.parquet`.
     #[must_use]
     pub fn file_name(&self) -> String {
+        let Self { account_id, region, flow_log_id, hash, .. } = self;
         let stamp = time::format(self.stamp, "%Y%m%dT%H%MZ");
-        format!("{}_vpcflowlogs_{}_{}_{stamp}_{}.log.gz", self.account_id, self.region, self.flow_log_id, self.hash)
+        let suffix = match self.format {
+            FileFormat::PlainText => "log.gz",
+            FileFormat::Parquet => "log.parquet",
+        };
+        format!("{account_id}_vpcflowlogs_{region}_{flow_log_id}_{stamp}_{hash}.{suffix}")
     }
 }
 
@@ -92,9 +126,20 @@ mod tests {
             flow_log_id: "fl-1234abcd",
             stamp: 1_529_511_600,
             hash: "fe123456",
+            format: FileFormat::PlainText,
         };
         assert_eq!(key.file_name(), NAME);
-        assert_eq!(key.folder(), "AWSLogs/123456789012/vpcflowlogs/us-east-1/2018/06/20/");
+        for (hive_compatible, per_hour, expected) in [
+            (false, false, "AWSLogs/123456789012/vpcflowlogs/us-east-1/2018/06/20/"),
+            (false, true, "AWSLogs/123456789012/vpcflowlogs/us-east-1/2018/06/20/16/"),
+            (
+                true,
+                true,
+                "AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=2018/month=06/day=20/hour=16/",
+            ),
+        ] {
+            assert_eq!(key.folder(Partitions { hive_compatible, per_hour }), expected);
+        }
     }
 
     #[test]

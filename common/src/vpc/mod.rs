@@ -8,6 +8,8 @@ mod format;
 mod guess;
 mod header;
 mod key;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod record;
 mod text;
 
@@ -15,6 +17,8 @@ pub use field::{FIELD_COUNT, Field, FieldInfo, Kind};
 pub use format::{Format, FormatError};
 pub use guess::default_format;
 pub use header::{Column, Header, HeaderError};
-pub use key::{ObjectKey, Origin, STAMP_INTERVAL, origin};
+pub use key::{FileFormat, ObjectKey, Origin, Partitions, STAMP_INTERVAL, origin};
+#[cfg(feature = "parquet")]
+pub use parquet::ParquetWriter;
 pub use record::{Record, Value};
 pub use text::{LineError, parse_line, unknown_values, write_header, write_line};

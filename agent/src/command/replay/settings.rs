@@ -3,12 +3,13 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use clap::Args;
-use flowlake_common::vpc::Format;
+use clap::{Args, ValueEnum};
+use flowlake_common::vpc::{FileFormat, Format, Partitions};
 use ipnet::IpNet;
 
 use crate::{
     decode::Tunnel,
+    emit::Delivery,
     flow::{self, Rules},
 };
 
@@ -21,6 +22,15 @@ pub(in crate::command) struct Arguments {
     /// Folder that gets AWSLogs/…/*.log.gz; `-` prints text
     #[arg(long, value_name = "DIR|-", default_value = "-")]
     output: PathBuf,
+    /// What the files in the folder are written in
+    #[arg(long, value_enum, default_value = "plain-text")]
+    file_format: RawFileFormat,
+    /// Name the folders as Hive does: year=…/month=…/day=…
+    #[arg(long)]
+    hive_compatible_partitions: bool,
+    /// A folder for each hour
+    #[arg(long)]
+    per_hour_partition: bool,
     /// Fields to print: `default` (version 2), `all`, or as for `aws ec2 create-flow-logs`: '${srcaddr} ${dstaddr} …'
     #[arg(long, value_name = "FORMAT", default_value = "default")]
     log_format: String,
@@ -54,12 +64,18 @@ pub(in crate::command) struct Arguments {
     nodata: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RawFileFormat {
+    PlainText,
+    Parquet,
+}
+
 /// What `replay` is to do, checked.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) files: Vec<PathBuf>,
     /// `None` prints.
-    pub(super) output: Option<PathBuf>,
+    pub(super) output: Option<Delivery>,
     pub(super) format: Format,
     pub(super) rules: Rules,
     pub(super) account_id: String,
@@ -77,6 +93,9 @@ impl TryFrom<Arguments> for Settings {
         let Arguments {
             files,
             output,
+            file_format,
+            hive_compatible_partitions: hive_compatible,
+            per_hour_partition: per_hour,
             log_format,
             interval,
             account_id,
@@ -97,9 +116,17 @@ impl TryFrom<Arguments> for Settings {
         check_word("--interface-id", &interface_id)?;
         let standard_inputs = files.iter().chain(&verdict).filter(|file| file.as_os_str() == "-").count();
         ensure!(standard_inputs <= 1, "standard input ('-') can be read once");
+        let file_format = match file_format {
+            RawFileFormat::PlainText => FileFormat::PlainText,
+            RawFileFormat::Parquet => FileFormat::Parquet,
+        };
+        let partitions = Partitions { hive_compatible, per_hour };
+        let prints = output.as_os_str() == "-";
+        ensure!(!prints || file_format == FileFormat::PlainText, "--file-format parquet needs --output DIR");
+        ensure!(!prints || partitions == Partitions::default(), "partitions are folders: they need --output DIR");
         Ok(Self {
             files,
-            output: (output.as_os_str() != "-").then_some(output),
+            output: (!prints).then_some(Delivery { root: output, file_format, partitions }),
             format: Format::parse(&log_format).context("--log-format")?,
             rules: Rules {
                 icmp_prohibited: false,
