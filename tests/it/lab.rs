@@ -107,23 +107,29 @@ impl Lab {
 
     /// Starts an agent in `host` that captures `in0`, and waits until it does.
     pub(crate) fn agent(&self, more: &str) -> Agent {
-        let state = self.path("state");
+        let agent = self.start_agent("state", &[], more);
+        agent.wait_for("captured as");
+        agent
+    }
+
+    /// Starts an agent in `host`, by way of other commands, with a state folder of its own.
+    pub(crate) fn start_agent(&self, state: &str, by: &[&str], more: &str) -> Agent {
         let capture = if more.contains("[[capture]]") { "" } else { "[[capture]]\ninterface = \"in0\"\n" };
         let config = format!(
-            "account-id = \"111122223333\"\nregion = \"eu-central-1\"\nstate = \"{}\"\n{capture}{more}",
-            state.display()
+            "account-id = \"111122223333\"\nregion = \"eu-central-1\"\nstate = \"{}\"\n{}",
+            self.path(state).display(),
+            // Keys of the top come before the first table.
+            if more.starts_with('[') { format!("{capture}{more}") } else { format!("{more}{capture}") }
         );
-        let config = write(self.folder.path(), "agent.toml", config.as_bytes());
-        let said = self.path("said");
+        let config = write(self.folder.path(), &format!("{state}.toml"), config.as_bytes());
+        let said = self.path(&format!("{state}.said"));
         let program = agent();
         let mut command = Self::command(&self.host);
-        command.arg(program.get_program()).args(["run", "--config"]).arg(config);
+        command.args(by).arg(program.get_program()).args(["run", "--config"]).arg(config);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::options().create(true).append(true).open(&said).expect("a file"));
         let before = fs::read_to_string(&said).unwrap_or_default().len();
-        let agent = Agent { child: command.spawn().expect("the agent starts"), said, before };
-        agent.wait_for("captured as");
-        agent
+        Agent { child: command.spawn().expect("the agent starts"), said, before }
     }
 
     /// Starts a tcpdump of `in0` in `host`, of packets coming in or going out, and waits until it listens.
@@ -145,8 +151,13 @@ impl Lab {
 
     /// Every record in the spool: a map of field names to values each.
     pub(crate) fn records(&self) -> Vec<BTreeMap<String, String>> {
+        self.records_of("state")
+    }
+
+    /// Every record in the spool of an agent with another state folder.
+    pub(crate) fn records_of(&self, state: &str) -> Vec<BTreeMap<String, String>> {
         let mut records = Vec::new();
-        let mut paths: Vec<PathBuf> = fs::read_dir(self.path("state/spool"))
+        let mut paths: Vec<PathBuf> = fs::read_dir(self.path(state).join("spool"))
             .expect("a spool")
             .map(|entry| entry.expect("an entry").path())
             .collect();
@@ -196,13 +207,24 @@ impl Agent {
         run(Command::new("kill").args([signal, &self.child.id().to_string()])).ended(0);
     }
 
+    /// Signals the one process that its process started.
+    pub(crate) fn signal_child(&self, signal: &str) {
+        run(Command::new("pkill").args([signal, "--parent", &self.child.id().to_string()])).ended(0);
+    }
+
     /// Ends it as a service manager does, and gives what it said.
     #[track_caller]
-    pub(crate) fn stop(mut self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal("-TERM");
+        self.ended(0)
+    }
+
+    /// Waits until it ends, and gives what it said.
+    #[track_caller]
+    pub(crate) fn ended(mut self, code: i32) -> String {
         let status = self.child.wait().expect("it ends");
         let said = self.said();
-        assert!(status.success(), "{status}\n{said}");
+        assert_eq!(status.code(), Some(code), "{said}");
         said
     }
 }

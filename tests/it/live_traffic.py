@@ -2,6 +2,7 @@
 
 usage: live_traffic.py udp COUNT SIZE ADDRESS PORT   datagrams from one socket
        live_traffic.py ports FIRST COUNT ADDRESS PORT   three datagrams from each of COUNT source ports
+       live_traffic.py flows COUNT ADDRESS PORT      one datagram from each of COUNT addresses and ports, as fast as it goes
        live_traffic.py connect COUNT ADDRESS PORT    TCP connections that nobody answers, one SYN each
        live_traffic.py serve CONNECTIONS             a TCP server on port 7000 that reads and answers; prints when it listens
        live_traffic.py mix IPV4 IPV6                 TCP to that server, UDP, fragments, frames with VLAN tags
@@ -31,6 +32,22 @@ def ports(first, count, address, port):
                     one.sendto(b"x" * 100, (address, port))
                 except PermissionError:
                     pass  # dropped on its way out: the kernel tells the sender
+
+
+def flows(count, address, port):
+    """From addresses that nobody has, so that each is a flow of its own."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("out0", 0))
+        ends = bytes.fromhex("020000000002" "020000000001" "0800")
+        destination = socket.inet_aton(address)
+        for number in range(count):
+            source = struct.pack("!BBH", 10, 20, number // 50000)
+            datagram = struct.pack("!HHHH", 1024 + number % 50000, port, 8, 0)
+            header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + source + destination
+            checksum = sum(struct.unpack("!10H", header))
+            checksum = (checksum & 0xffff) + (checksum >> 16)
+            checksum = ~((checksum & 0xffff) + (checksum >> 16)) & 0xffff
+            raw.send(ends + header[:10] + struct.pack("!H", checksum) + header[12:] + datagram)
 
 
 def connect(count, address, port):
@@ -104,6 +121,8 @@ match sys.argv[1:]:
         udp(int(count), int(size), address, int(port))
     case ["ports", first, count, address, port]:
         ports(int(first), int(count), address, int(port))
+    case ["flows", count, address, port]:
+        flows(int(count), address, int(port))
     case ["connect", count, address, port]:
         connect(int(count), address, int(port))
     case ["serve", connections]:

@@ -10,6 +10,7 @@ mod fuzz_seeds;
 mod lab;
 mod lake;
 mod live;
+mod live_service;
 mod live_verdict;
 mod public_captures;
 mod recipes;

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use flowlake_common::outcome::Outcome;
+use rustix::fs::{Access, access};
 
 use super::say;
 use crate::{
-    capture::live::{self, Rights},
+    capture::live::{self, Device, Rights},
     service::{
-        self, Ended,
-        config::{Config, DEFAULT_PATH},
+        self, Ended, Event,
+        config::{CaptureConfig, Config, DEFAULT_PATH},
     },
 };
 
@@ -89,18 +90,31 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
     };
     let mut outcome = Outcome::Clean;
     let default_routes = live::default_route_devices();
+    let selected = |capture: &CaptureConfig| -> Vec<&Device> {
+        let is_meant = |device: &&Device| {
+            capture.selects(&device.name, &default_routes) && !(device.loopback && capture.is_pattern())
+        };
+        devices.iter().filter(is_meant).collect()
+    };
     for capture in &config.capture {
-        let selected: Vec<&str> = devices
-            .iter()
-            .filter(|device| {
-                capture.selects(&device.name, &default_routes) && !(device.loopback && capture.is_pattern())
-            })
-            .map(|device| device.name.as_str())
-            .collect();
-        if selected.is_empty() {
+        let names: Vec<&str> = selected(capture).iter().map(|device| device.name.as_str()).collect();
+        if names.is_empty() {
             say(&format!("capture '{}': no such interface now; it would be waited for", capture.interface));
         } else {
-            say(&format!("capture '{}': {}", capture.interface, selected.join(", ")));
+            say(&format!("capture '{}': {}", capture.interface, names.join(", ")));
+        }
+    }
+    let captured: Vec<&Device> = config.capture.iter().flat_map(selected).collect();
+    for upper in &captured {
+        for lower in captured.iter().filter(|lower| upper.is_above(&lower.name, &devices)) {
+            say(&Event::DoubleCounting { upper: upper.name.clone(), lower: lower.name.clone() }.to_string());
+        }
+    }
+    for folder in [&config.state, &config.spool] {
+        let nearest = folder.ancestors().find(|folder| folder.exists());
+        if let Some(nearest) = nearest.filter(|nearest| access(*nearest, Access::WRITE_OK | Access::EXEC_OK).is_err()) {
+            say(&format!("{}: this process may not write in {}", folder.display(), nearest.display()));
+            outcome = Outcome::Failed;
         }
     }
     let rights = Rights::of_this_process();
@@ -114,6 +128,10 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
         say("this process lacks CAP_NET_ADMIN, which reading the firewall's log needs");
         outcome = Outcome::Failed;
     }
-    say(&format!("{}: good; records go to {}", arguments.config.display(), config.spool.display()));
+    let (path, spool) = (arguments.config.display(), config.spool.display());
+    match outcome {
+        Outcome::Clean => say(&format!("{path}: good; records go to {spool}")),
+        _ => say(&format!("{path}: what it says is good, but it could not run here")),
+    }
     outcome
 }

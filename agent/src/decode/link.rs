@@ -216,7 +216,8 @@ fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecode
     }
     match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
         4 | 6 => Ok(at),
-        0 => ethernet(frame, at + 4, depth).or_else(|_| ethernet(frame, at, depth)),
+        // Either way only half as deep: a frame of nothing but these would be looked at exponentially often.
+        0 => ethernet(frame, at + 4, depth / 2).or_else(|_| ethernet(frame, at, depth / 2)),
         _ => ethernet(frame, at, depth),
     }
 }

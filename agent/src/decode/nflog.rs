@@ -10,6 +10,12 @@ const HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
 /// nftables' family of a device's own hooks.
 const NETDEV: u8 = 5;
+/// Its hook on the way out, where the packet still has its Ethernet header.
+const NETDEV_EGRESS: u8 = 1;
+const ETHERNET: usize = 14;
+/// What the kernel says of the packet (EtherType).
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
 const PACKET_HEADER: u16 = 1;
 const TIMESTAMP: u16 = 3;
 const INTERFACE_IN: u16 = 4;
@@ -49,6 +55,7 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
     let mut logged = Logged { payload: 0, direction: None, dropped: Dropped::default(), time_us: None };
     // Numbers of devices, in network order; the kernel leaves out what it does not know.
     let mut devices = [0; 4];
+    let (mut protocol, mut hook) = (0, 0);
     let mut at = HEADER;
     for _ in 0..MAX_ATTRIBUTES {
         let header = frame.get(at..at + ATTRIBUTE_HEADER).ok_or(Undecoded::CutOff)?;
@@ -58,7 +65,13 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
         }
         let value = frame.get(at + ATTRIBUTE_HEADER..at + length).unwrap_or_default();
         match half([header[2], header[3]]) {
-            PACKET_HEADER => logged.direction = value.get(2).and_then(|hook| direction(frame[0], *hook)),
+            PACKET_HEADER => {
+                let &[high, low, number, _] = value else {
+                    return Err(Undecoded::Malformed);
+                };
+                (protocol, hook) = (u16::from_be_bytes([high, low]), number);
+                logged.direction = direction(frame[0], hook);
+            }
             TIMESTAMP => logged.time_us = time(value),
             kind @ (INTERFACE_IN | INTERFACE_OUT | PORT_IN | PORT_OUT) => {
                 devices[usize::from(kind - INTERFACE_IN)] = device(value);
@@ -69,13 +82,27 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
                     Some(Direction::Egress) => Dropped { device: device_out, port: port_out },
                     _ => Dropped { device: device_in, port: port_in },
                 };
-                return Ok(Logged { payload: at + ATTRIBUTE_HEADER, ..logged });
+                let behind = if frame[0] == NETDEV && hook == NETDEV_EGRESS { link_header(value, protocol) } else { 0 };
+                return match (protocol, value.get(behind).map(|first| first >> 4)) {
+                    (IPV4, Some(4)) | (IPV6, Some(6)) => {
+                        Ok(Logged { payload: at + ATTRIBUTE_HEADER + behind, ..logged })
+                    }
+                    (IPV4 | IPV6, Some(_)) => Err(Undecoded::Malformed),
+                    (IPV4 | IPV6, None) => Err(Undecoded::CutOff),
+                    _ => Err(Undecoded::NotIp),
+                };
             }
             _ => {}
         }
         at += length.next_multiple_of(4);
     }
     Err(Undecoded::Malformed)
+}
+
+/// How long the header before a device's outgoing packet is: a tunnel's has none.
+fn link_header(packet: &[u8], protocol: u16) -> usize {
+    let is_ethernet = packet.get(ETHERNET - 2..ETHERNET) == Some(&protocol.to_be_bytes()[..]);
+    if is_ethernet { ETHERNET } else { 0 }
 }
 
 fn device(value: &[u8]) -> u32 {

@@ -11,8 +11,12 @@ pub struct Lost {
     pub kernel: u64,
     /// The interface or its driver dropped them.
     pub interface: u64,
-    /// Recorded in a flow that was dropped, because what writes the records was too far behind.
+    /// Recorded in a flow that was given up, because records could not be written, or not fast enough.
     pub queue: u64,
+    /// Their IP bytes.
+    pub queue_bytes: u64,
+    /// Drops of the firewall in flows that were given up likewise.
+    pub queue_drops: u64,
     /// Messages of the firewall's log that overflowed: at least as many drops are not known.
     pub verdict: u64,
 }
@@ -63,6 +67,8 @@ impl AddAssign for Lost {
         self.kernel += other.kernel;
         self.interface += other.interface;
         self.queue += other.queue;
+        self.queue_bytes += other.queue_bytes;
+        self.queue_drops += other.queue_drops;
         self.verdict += other.verdict;
     }
 }
@@ -87,13 +93,14 @@ impl fmt::Display for Counters {
         // A capture does not give what the kernel or the interface dropped; it was there all the same.
         let packets = self.packets + self.lost.kernel + self.lost.interface;
         writeln!(f, "{packets:>12} packets read")?;
-        write!(f, "{:>12} recorded, of {} IP bytes", self.recorded - self.lost.queue, self.ip_bytes)?;
+        let (recorded, bytes) = (self.recorded - self.lost.queue, self.ip_bytes - self.lost.queue_bytes);
+        write!(f, "{recorded:>12} recorded, of {bytes} IP bytes")?;
         let mut losses: Vec<(u64, &str)> = Undecoded::ALL.map(|reason| (self.count(reason), reason.name())).to_vec();
         losses.extend([
             (self.without_interface, "of an interface that the capture does not describe"),
             (self.lost.kernel, "dropped by the kernel, because the ring was full"),
             (self.lost.interface, "dropped by the interface or its driver"),
-            (self.lost.queue, "given up, because the records could not be written fast enough"),
+            (self.lost.queue, "given up, because their records could not be written, or not fast enough"),
         ]);
         for (count, reason) in losses {
             if count > 0 {

@@ -16,4 +16,5 @@ pub use filter::{FlowMatch, LeftOut, RecordFilter, TrafficType};
 pub use observer::{Observer, Rules, Sighting};
 pub use part::{Closed, Part};
 pub use table::{Action, Entry, Key};
+pub use verdict::Drops;
 pub use window::{Settings, Windows};

@@ -2,9 +2,14 @@
 //!
 //! Whoever observes packets hands a [`Part`] over as it stands; sorting and the verdict are the work of whoever closes.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use super::{
+    Lost,
     table::{Action, Entry, Key},
-    verdict,
+    verdict::Drops,
 };
 
 /// The flows that one source saw in one window, or some of them, given up early.
@@ -38,11 +43,28 @@ impl Part {
         self.chunks.iter().map(Vec::len).sum()
     }
 
-    /// The packets of flows with an action.
+    /// What is lost when it is given up.
     #[must_use]
-    pub fn packets(&self, action: Action) -> u64 {
-        let entries = self.chunks.iter().flatten();
-        entries.filter(|entry| entry.key.action == action).map(|entry| entry.packets).sum()
+    pub fn lost(&self) -> Lost {
+        let mut lost = Lost::default();
+        for entry in self.chunks.iter().flatten() {
+            match entry.key.action {
+                Action::Accept => {
+                    lost.queue += entry.packets;
+                    lost.queue_bytes += entry.bytes;
+                }
+                Action::Reject => lost.queue_drops += entry.packets,
+                // Its packet was counted when it was seen.
+                Action::Prohibited => {}
+            }
+        }
+        lost
+    }
+
+    /// Whether it tells of packets that were seen, which are accepted unless the firewall dropped them.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.chunks.iter().flatten().any(|entry| entry.key.action == Action::Accept)
     }
 
     /// Its interfaces, each once.
@@ -71,16 +93,58 @@ impl Part {
 
 impl Closed {
     /// Joins the parts of a window: what the firewall dropped is taken off what was seen, and the flows are put in order.
-    /// A flow that is in several parts stays several: each is a record of its own.
+    /// A flow that was seen by several threads, or given up early, stays several: each is a record of its own.
     #[must_use]
     pub fn join(start: i64, parts: Vec<Part>) -> Self {
+        let mut drops = Drops::default();
+        let mut closed = Self::join_some(start, parts, &mut drops);
+        closed.verdict_unmatched = drops.unmatched();
+        closed
+    }
+
+    /// As [`Closed::join`], of some of a window's parts: what was dropped but not seen in them is left in `drops`, for the
+    /// parts that come later.
+    #[must_use]
+    pub fn join_some(start: i64, parts: Vec<Part>, drops: &mut Drops) -> Self {
         let mut chunks = parts.into_iter().flat_map(|part| part.chunks);
         let mut entries = chunks.next().unwrap_or_default();
         for chunk in chunks {
             entries.extend_from_slice(&chunk);
         }
-        let verdict_unmatched = verdict::subtract(&mut entries);
+        merge_drops(&mut entries);
+        drops.take_off(&mut entries);
         entries.sort_by_key(|entry| (entry.key.interface, entry.first_us, entry.key.action));
-        Self { start, entries, verdict_unmatched }
+        Self { start, entries, verdict_unmatched: 0 }
     }
+}
+
+/// The firewall's log is told piece by piece, twice a second: what was dropped of a flow is one record.
+fn merge_drops(entries: &mut Vec<Entry>) {
+    let mut sums: HashMap<Key, Entry, RandomState> = HashMap::default();
+    let mut pieces = 0;
+    for entry in entries.iter().filter(|entry| entry.key.action == Action::Reject) {
+        pieces += 1;
+        let sum = sums.entry(entry.key).or_insert(Entry { packets: 0, bytes: 0, ..*entry });
+        sum.packets += entry.packets;
+        sum.bytes += entry.bytes;
+        sum.first_us = sum.first_us.min(entry.first_us);
+        sum.last_us = sum.last_us.max(entry.last_us);
+        sum.tcp_flags |= entry.tcp_flags;
+    }
+    if sums.len() == pieces {
+        return;
+    }
+    // The first piece of each becomes all of it.
+    entries.retain_mut(|entry| {
+        if entry.key.action != Action::Reject {
+            return true;
+        }
+        match sums.remove(&entry.key) {
+            Some(sum) => {
+                *entry = sum;
+                true
+            }
+            None => false,
+        }
+    });
 }

@@ -10,42 +10,97 @@ use foldhash::fast::RandomState;
 use super::table::{Action, Entry, Key};
 use crate::capture::Direction;
 
-/// Subtracts. Gives the packets that were dropped but not seen in this window: translated before the drop, a part of the
-/// window given up early, or a log without its interface.
-pub(super) fn subtract(entries: &mut Vec<Entry>) -> u64 {
-    let of_reject = |entry: &&Entry| match entry.key.action {
-        Action::Accept => false,
-        Action::Reject => entry.key.direction != Some(Direction::Egress),
-        Action::Prohibited => true,
-    };
-    let mut dropped: HashMap<Key, (u64, u64), RandomState> = HashMap::default();
-    for entry in entries.iter().filter(of_reject) {
-        let sums = dropped.entry(undirected(entry.key)).or_default();
-        sums.0 += entry.packets;
-        sums.1 += entry.bytes;
+/// Packets and their IP bytes.
+type Sums = (u64, u64);
+
+/// What was dropped in a window and not found among the packets that were seen, so far.
+#[derive(Debug, Clone, Default)]
+pub struct Drops {
+    /// By the firewall's own log.
+    logged: HashMap<Key, Sums, RandomState>,
+    /// By what a firewall on the way said.
+    prohibited: HashMap<Key, Sums, RandomState>,
+}
+
+impl Drops {
+    /// Packets that the firewall dropped on their way in, but that no interface saw: translated before the drop, or logged
+    /// without their interface.
+    #[must_use]
+    pub fn unmatched(&self) -> u64 {
+        self.logged.values().map(|(packets, _)| packets).sum()
     }
-    if dropped.is_empty() {
-        return 0;
+
+    /// How many flows they are.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.logged.len() + self.prohibited.len()
     }
-    // What came in is taken first. A direction that was guessed from addresses may call a forwarded packet egress.
-    for outgoing in [false, true] {
+
+    /// Takes what the REJECT entries count, now or before, off the ACCEPT entries.
+    pub(super) fn take_off(&mut self, entries: &mut Vec<Entry>) {
+        let mut logged_now: HashMap<Key, Sums, RandomState> = HashMap::default();
+        for entry in entries.iter() {
+            if entry.key.action == Action::Reject && entry.key.direction != Some(Direction::Egress) {
+                add(&mut logged_now, entry);
+                add(&mut self.logged, entry);
+            }
+        }
+        // A firewall of this host that drops and says so is heard twice; its log counts.
         entries.retain_mut(|entry| {
-            let is_outgoing = entry.key.direction == Some(Direction::Egress);
-            if entry.key.action != Action::Accept || is_outgoing != outgoing {
+            if entry.key.action != Action::Prohibited {
                 return true;
             }
-            let Some((packets, bytes)) = dropped.get_mut(&undirected(entry.key)) else {
-                return true;
-            };
-            let taken = (entry.packets.min(*packets), entry.bytes.min(*bytes));
-            *packets -= taken.0;
-            *bytes -= taken.1;
-            entry.packets -= taken.0;
-            entry.bytes -= taken.1;
+            take(entry, &mut logged_now);
             entry.packets > 0
         });
+        for entry in entries.iter().filter(|entry| entry.key.action == Action::Prohibited) {
+            add(&mut self.prohibited, entry);
+        }
+        if self.logged.is_empty() && self.prohibited.is_empty() {
+            return;
+        }
+        // What came in is taken first. A direction that was guessed from addresses may call a forwarded packet egress.
+        for outgoing in [false, true] {
+            entries.retain_mut(|entry| {
+                let is_outgoing = entry.key.direction == Some(Direction::Egress);
+                if entry.key.action != Action::Accept || is_outgoing != outgoing {
+                    return true;
+                }
+                let before = entry.packets;
+                take(entry, &mut self.logged);
+                take(entry, &mut self.prohibited);
+                entry.packets > 0 && (entry.packets == before || !is_headers_alone(entry))
+            });
+        }
+        self.logged.retain(|_, (packets, _)| *packets > 0);
+        self.prohibited.retain(|_, (packets, _)| *packets > 0);
     }
-    dropped.values().map(|(packets, _)| packets).sum()
+}
+
+fn add(sums: &mut HashMap<Key, Sums, RandomState>, entry: &Entry) {
+    let sum = sums.entry(undirected(entry.key)).or_default();
+    sum.0 += entry.packets;
+    sum.1 += entry.bytes;
+}
+
+/// Takes off an entry what is in the sums of its flow, as far as it goes.
+fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
+    let Some((packets, bytes)) = sums.get_mut(&undirected(entry.key)) else {
+        return;
+    };
+    let taken = (entry.packets.min(*packets), entry.bytes.min(*bytes));
+    *packets -= taken.0;
+    *bytes -= taken.1;
+    entry.packets -= taken.0;
+    entry.bytes -= taken.1;
+}
+
+/// The firewall sees datagrams put together, an interface their fragments: when all bytes but the later fragments' headers were
+/// dropped, these were dropped too.
+fn is_headers_alone(entry: &Entry) -> bool {
+    // Of IPv6 with its fragment header.
+    let header = if entry.key.tuple.ipv6 { 48 } else { 20 };
+    entry.bytes <= entry.packets * header
 }
 
 /// The flow whichever way its packets were seen to go: a tap may not know.

@@ -272,7 +272,7 @@ mod tests {
             for (direction, action, count) in packets {
                 for _ in 0..count {
                     let key = Key { direction, action, ..key(1) };
-                    windows.observe(0, key, 10, 0, |_| Ok::<(), Infallible>(())).unwrap();
+                    windows.observe(0, key, 100, 0, |_| Ok::<(), Infallible>(())).unwrap();
                 }
             }
             let mut all = Vec::new();
@@ -284,8 +284,57 @@ mod tests {
                 .unwrap();
             let found: Vec<_> = all[0].entries.iter().map(|entry| (entry.key.action, entry.packets)).collect();
             assert_eq!((found, all[0].verdict_unmatched), (expected, unmatched));
-            assert!(all[0].entries.iter().all(|entry| entry.bytes == entry.packets * 10));
+            assert!(all[0].entries.iter().all(|entry| entry.bytes == entry.packets * 100));
         }
+    }
+
+    fn entry(direction: Option<Direction>, action: Action, packets: u64, bytes: u64) -> Entry {
+        let key = Key { direction, action, ..key(1) };
+        Entry { key, packets, bytes, first_us: 0, last_us: 0, tcp_flags: 0 }
+    }
+
+    fn join_all(parts: Vec<Vec<Entry>>) -> (Vec<(Action, u64)>, u64) {
+        let parts = parts.into_iter().map(|entries| Part::new(0, vec![entries])).collect();
+        let closed = Closed::join(0, parts);
+        (closed.entries.iter().map(|entry| (entry.key.action, entry.packets)).collect(), closed.verdict_unmatched)
+    }
+
+    #[test]
+    fn what_was_dropped_of_a_flow_is_one_record() {
+        let piece = |packets| vec![entry(INGRESS, Action::Reject, packets, packets * 100)];
+        assert_eq!(join_all(vec![piece(1), piece(2), piece(3)]), (vec![(Action::Reject, 6)], 6));
+    }
+
+    const INGRESS: Option<Direction> = Some(Direction::Ingress);
+
+    /// A firewall that logs, drops and answers "prohibited" is heard twice.
+    #[test]
+    fn what_was_logged_and_answered_is_rejected_once() {
+        let seen = vec![entry(INGRESS, Action::Accept, 5, 500), entry(INGRESS, Action::Prohibited, 4, 400)];
+        let logged = vec![entry(INGRESS, Action::Reject, 4, 400)];
+        assert_eq!(join_all(vec![seen, logged]), (vec![(Action::Accept, 1), (Action::Reject, 4)], 0));
+    }
+
+    /// Two datagrams in three fragments each; the firewall drops one, or both, put together.
+    #[test]
+    fn fragments_of_dropped_datagrams_are_not_accepted() {
+        let fragments = || vec![entry(INGRESS, Action::Accept, 6, 8136)];
+        let both = vec![entry(INGRESS, Action::Reject, 2, 8056)];
+        // An IPv6 header with its fragment header is 48 bytes.
+        assert_eq!(join_all(vec![fragments(), both]), (vec![(Action::Reject, 2)], 0));
+        let one = vec![entry(INGRESS, Action::Reject, 1, 4028)];
+        assert_eq!(join_all(vec![fragments(), one]), (vec![(Action::Accept, 5), (Action::Reject, 1)], 0));
+    }
+
+    /// Of a part that is written early, what was dropped and not seen yet is taken off the parts that come later.
+    #[test]
+    fn drops_are_taken_off_what_is_seen_later() {
+        let mut drops = crate::flow::Drops::default();
+        let part = |entries| vec![Part::new(0, vec![entries])];
+        let early = Closed::join_some(0, part(vec![entry(INGRESS, Action::Reject, 3, 300)]), &mut drops);
+        assert_eq!((early.entries.len(), drops.unmatched()), (1, 3));
+        let late = Closed::join_some(0, part(vec![entry(None, Action::Accept, 4, 400)]), &mut drops);
+        assert_eq!((late.entries[0].packets, drops.unmatched(), drops.flows()), (1, 0, 0));
     }
 
     type Sums = HashMap<(i64, Key), (u64, u64, i64, i64, u8)>;

@@ -49,6 +49,20 @@ pub enum Event {
         /// Why.
         why: TapError,
     },
+    /// Somebody hung up.
+    Hangup,
+    /// The firewall's log is read again.
+    VerdictAgain,
+    /// Nothing is there now that a `[[capture]]` means.
+    NothingSelected {
+        /// Its `interface`.
+        interface: String,
+    },
+    /// The default route leaves by another interface.
+    Unselected {
+        /// The one that is captured no more.
+        interface: String,
+    },
     /// Finished records cannot be written; it is tried again every second.
     SpoolFailed {
         /// Its name.
@@ -109,12 +123,13 @@ impl fmt::Display for Event {
             Self::Switched { interface, up: false } => write!(f, "{interface}: down"),
             Self::Switched { interface, up: true } => write!(f, "{interface}: up again"),
             Self::Loss { interface, window, lost } => {
-                let Lost { kernel, interface: device, queue, verdict } = lost;
+                let Lost { kernel, interface: device, queue, queue_bytes: _, queue_drops, verdict } = lost;
                 write!(f, "{interface}: lost in the window of {}:", time::format(*window, "%Y-%m-%dT%H:%M:%SZ"))?;
                 for (count, what, advice) in [
                     (kernel, "packets for which the ring had no room", "raise ring-mib or threads"),
                     (device, "packets dropped by the interface or its driver", "look at ethtool -S"),
                     (queue, "packets of records that waited too long to be written", "the disk is too slow"),
+                    (queue_drops, "drops of the firewall that waited too long to be written", "the disk is too slow"),
                     (verdict, "or more drops of the firewall, whose log overflowed", "log fewer packets"),
                 ] {
                     if *count > 0 {
@@ -127,6 +142,16 @@ impl fmt::Display for Event {
                 f,
                 "the firewall's log cannot be read: {why}; windows until then are SKIPDATA, and their ACCEPT is not certain"
             ),
+            Self::Hangup => {
+                write!(f, "SIGHUP changes nothing: the configuration is read at the start; restart to change it")
+            }
+            Self::VerdictAgain => write!(f, "the firewall's log is read again; this window is SKIPDATA"),
+            Self::NothingSelected { interface } => {
+                write!(f, "capture '{interface}': no such interface now; it is captured as soon as it is there")
+            }
+            Self::Unselected { interface } => {
+                write!(f, "{interface}: not captured any more: the default route leaves by another")
+            }
             Self::SpoolFailed { interface, why } => {
                 write!(f, "{interface}: cannot write records: {why}; it is tried again every second")
             }

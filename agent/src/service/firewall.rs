@@ -18,11 +18,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     Event, Say,
     inbox::{Inbox, Source},
-    shard::{GRACE_US, HOUSEKEEPING_US, POLL, closed_until},
+    shard::{HOUSEKEEPING_US, POLL, closed_until},
 };
 use crate::{
     capture::live::{Tap, TapError},
-    decode::{Dropped, Tunnels},
+    decode::Dropped,
     flow::{Counters, Lost, Observer, Part, Rules},
 };
 
@@ -33,18 +33,26 @@ const LOG_SETTLES_US: i64 = 1_200_000;
 /// Until the log is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Interface numbers by the kernel's numbers of devices.
+#[derive(Debug, Default)]
+pub(super) struct ByDevice {
+    /// Of the captured devices themselves.
+    pub(super) own: HashMap<u32, u16>,
+    /// Of those that a captured one is made of, or that are made of it.
+    pub(super) related: HashMap<u32, u16>,
+}
+
 /// The captured interfaces, as the firewall's log may name them. Shared with the supervisor, which changes it when devices
 /// come and go.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
-    /// Interface numbers by the kernel's number of the device, or of one that it is made of or that is made of it.
-    by_device: HashMap<u32, u16>,
+    by_device: ByDevice,
     inboxes: HashMap<u16, (Arc<Inbox>, Source)>,
 }
 
 impl Interfaces {
     /// Names the devices anew.
-    pub(super) fn name(&mut self, by_device: HashMap<u32, u16>) {
+    pub(super) fn name(&mut self, by_device: ByDevice) {
         self.by_device = by_device;
     }
 
@@ -72,7 +80,14 @@ impl Interfaces {
     }
 
     fn number(&self, dropped: Dropped) -> Option<u16> {
-        self.by_device.get(&dropped.device).or_else(|| self.by_device.get(&dropped.port)).copied()
+        let ByDevice { own, related } = &self.by_device;
+        let devices = [dropped.device, dropped.port];
+        // A port of a bridge saw the packet, not the other ports.
+        devices
+            .iter()
+            .find_map(|device| own.get(device))
+            .or_else(|| devices.iter().find_map(|device| related.get(device)))
+            .copied()
     }
 }
 
@@ -90,7 +105,8 @@ pub(super) struct Drops {
 /// The thread's state.
 pub(super) struct Firewall {
     groups: Vec<u16>,
-    tap: Tap,
+    /// `None` while it cannot be read.
+    tap: Option<Tap>,
     observer: Observer,
     interfaces: Arc<Mutex<Interfaces>>,
     stop: Arc<AtomicBool>,
@@ -113,13 +129,11 @@ impl Firewall {
         say: Say,
     ) -> Result<Self, TapError> {
         let tap = Tap::open_nflog(&groups)?;
-        // What the firewall drops is judged by its outermost header, whatever the flows are made of.
-        let rules = Rules { decapsulate: Tunnels::default(), ..rules.clone() };
         let interval = rules.flow.interval.into();
-        let observer = Observer::new(rules);
+        let observer = Observer::new(rules.clone());
         Ok(Self {
             groups,
-            tap,
+            tap: Some(tap),
             observer,
             interfaces,
             stop,
@@ -145,7 +159,7 @@ impl Firewall {
             // Bounded, so that a flood of drops does not keep the clock from being looked at.
             let mut timeout = POLL;
             for _ in 0..ROUNDS {
-                if !is_readable(&self.tap, &timeout) {
+                if !self.tap.as_ref().is_some_and(|tap| is_readable(tap, &timeout)) {
                     break;
                 }
                 timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -169,6 +183,9 @@ impl Firewall {
 
     fn dispatch(&mut self) -> Result<(), TapError> {
         let Self { tap, observer, interfaces, drops, .. } = self;
+        let Some(tap) = tap else {
+            return Ok(());
+        };
         // Once for a message of many packets.
         let interfaces = lock(interfaces);
         tap.dispatch(|packet| {
@@ -190,16 +207,20 @@ impl Firewall {
     /// Without the log nothing is known of drops: the windows are SKIPDATA until it is back.
     fn reopen(&mut self, why: TapError) {
         (self.say)(&Event::VerdictLost { why });
+        self.read_loss(1);
+        // The kernel lets a group go when its reader is closed.
+        self.tap = None;
         while !self.stop.load(Ordering::Relaxed) {
-            self.read_loss(1);
-            self.housekeeping();
             match Tap::open_nflog(&self.groups) {
                 Ok(tap) => {
-                    self.tap = tap;
+                    self.tap = Some(tap);
+                    (self.say)(&Event::VerdictAgain);
                     break;
                 }
                 Err(_) => thread::sleep(RETRY),
             }
+            self.read_loss(1);
+            self.housekeeping();
         }
         self.read_loss(1);
     }
@@ -208,7 +229,9 @@ impl Firewall {
         self.read_loss(0);
         let now_us = time::now_us();
         let interfaces = lock(&self.interfaces);
-        let Ok(()) = self.observer.windows().close_due(now_us, GRACE_US, |part| interfaces.hand_over(&part));
+        let mut hand_over = |part: Part| interfaces.hand_over(&part);
+        // Every drop is told at once, not when its window closes: what was seen waits for it only so long.
+        let Ok(()) = self.observer.windows().close_all(&mut hand_over);
         let closed_until = closed_until(now_us, self.interval);
         for (inbox, source) in interfaces.inboxes.values() {
             inbox.report(*source, closed_until, Counters::default());
@@ -218,7 +241,7 @@ impl Firewall {
     /// An overflow is only known to have happened, and of which interface nobody knows.
     fn read_loss(&mut self, more: u64) {
         let now = time::now();
-        let verdict = self.tap.loss().kernel + more;
+        let verdict = self.tap.as_mut().map_or(0, Tap::dropped) + more;
         if verdict > 0 {
             for (inbox, source) in lock(&self.interfaces).inboxes.values() {
                 inbox.lose(*source, self.loss_read, now, Lost { verdict, ..Lost::default() });
@@ -236,4 +259,19 @@ fn is_readable(tap: &Tap, timeout: &Timespec) -> bool {
 
 fn lock(interfaces: &Mutex<Interfaces>) -> std::sync::MutexGuard<'_, Interfaces> {
     interfaces.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bridge that is not captured with two ports, the second of which is.
+    #[test]
+    fn a_drop_belongs_to_the_port_that_saw_it() {
+        let mut interfaces = Interfaces::default();
+        interfaces.name(ByDevice { own: HashMap::from([(11, 1), (12, 2)]), related: HashMap::from([(10, 1)]) });
+        for (device, port, number) in [(10, 12, Some(2)), (10, 0, Some(1)), (12, 11, Some(2)), (13, 0, None)] {
+            assert_eq!(interfaces.number(Dropped { device, port }), number);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::flow::{Action, Counters, Lost, Part};
+use crate::flow::{Counters, Lost, Part};
 
 /// The hand-over of one interface.
 #[derive(Debug)]
@@ -54,11 +54,19 @@ pub(super) struct News {
     pub(super) ending: bool,
 }
 
+/// Flows that may always wait, about 24 MB: with a small table and a firewall, packets wait for their verdict here.
+const MIN_WAITING: usize = 262_144;
+
 impl Inbox {
     /// `max_flows` is a table's bound: as many may wait, and as many be in writing.
     pub(super) fn new(max_flows: usize, interval: u32) -> Self {
-        let max_flows = max_flows.saturating_mul(2);
+        let max_flows = max_flows.saturating_mul(2).max(MIN_WAITING);
         Self { state: Mutex::default(), news: Condvar::new(), max_flows, interval: interval.into() }
+    }
+
+    /// Flows that may wait or be in writing.
+    pub(super) fn max_flows(&self) -> usize {
+        self.max_flows
     }
 
     /// A new source, whose windows before `now` (seconds) need not be waited for.
@@ -78,8 +86,7 @@ impl Inbox {
         let mut state = self.lock();
         let flows = part.flows();
         if state.flows + flows > self.max_flows && state.flows > 0 {
-            let lost =
-                Lost { queue: part.packets(Action::Accept), verdict: part.packets(Action::Reject), ..Lost::default() };
+            let lost = part.lost();
             *state.lost.entry(part.start).or_default() += lost;
             state.counters[source.0].lost += lost;
             return;
@@ -92,14 +99,17 @@ impl Inbox {
 
     /// Says that packets seen between two times (seconds) were lost: of every window that lies there.
     pub(super) fn lose(&self, source: Source, from: i64, to: i64, lost: Lost) {
+        /// Windows that are marked at most: the clock may have been set.
+        const MARKED: i64 = 1440;
         let mut state = self.lock();
         state.counters[source.0].lost += lost;
         // Nobody knows which window they were of: the count is of the last, the others only lost something.
         let last = self.window(to);
-        let first = self.window(from).max(last - self.interval);
         *state.lost.entry(last).or_default() += lost;
-        if first < last {
-            state.reopened.insert(first);
+        let mut start = self.window(from).max(last - MARKED * self.interval);
+        while start < last {
+            state.reopened.insert(start);
+            start += self.interval;
         }
     }
 
@@ -152,6 +162,11 @@ impl Inbox {
             closed_until: state.closed_until.iter().copied().min().unwrap_or(i64::MAX),
             ending: state.ending,
         }
+    }
+
+    /// Says that flows which were taken were given up.
+    pub(super) fn gave_up(&self, lost: Lost) {
+        self.lock().past.lost += lost;
     }
 
     /// Says that flows which were taken are written.

@@ -1,7 +1,7 @@
 //! The captured interfaces: which there are, which of them can be captured now, and what is tried again when.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,15 +14,15 @@ use flowlake_common::{spool::Spool, time};
 
 use super::{
     Event, Say,
-    closer::{Closer, Written},
+    closer::{Closer, ClosingOf, Written},
     config::{CaptureConfig, Config},
-    firewall,
+    firewall::{self, ByDevice},
     inbox::Inbox,
     marker::Markers,
-    shard::Shard,
+    shard::{RING_SETTLES, Shard},
 };
 use crate::{
-    capture::live::{self, Device, Tap, TapError, default_route_devices, next_fanout_group},
+    capture::live::{self, Device, FanoutGroups, Tap, TapError, default_route_devices},
     emit::SpoolWriter,
     flow::{Counters, Rules},
     identity,
@@ -45,10 +45,12 @@ pub(super) struct Interfaces {
     /// The same, as the firewall's log names them.
     named: Arc<Mutex<firewall::Interfaces>>,
     with_firewall: bool,
-    next_number: u16,
     /// What interfaces that are captured no more gave.
     before: (Counters, Written),
-    said_too_many: bool,
+    /// Devices of which was said that they are not captured.
+    said_too_many: HashSet<String>,
+    /// Interfaces of the configuration of which was said that nothing is there.
+    said_missing: HashSet<String>,
     double_counted: Vec<(String, String)>,
 }
 
@@ -88,9 +90,9 @@ impl Interfaces {
             say,
             watched: Vec::new(),
             named,
-            next_number: 0,
             before: (Counters::default(), Written::default()),
-            said_too_many: false,
+            said_too_many: HashSet::new(),
+            said_missing: HashSet::new(),
             double_counted: Vec::new(),
         }
     }
@@ -102,11 +104,12 @@ impl Interfaces {
     /// When the kernel's devices cannot be read, or a thread cannot be started.
     pub(super) fn reconcile(&mut self, changed: bool) -> io::Result<()> {
         let devices = live::devices()?;
-        self.select(&devices)?;
+        self.select(&devices);
         let now = time::now();
-        for index in 0..self.watched.len() {
-            let device = devices.iter().find(|device| device.name == self.watched[index].name);
-            let watched = &mut self.watched[index];
+        let find = |name: &str| devices.iter().find(|device| device.name == name);
+        // First what ends: a device may go on under the name of another, and is captured once.
+        for watched in &mut self.watched {
+            let device = find(&watched.name);
             if let Some(device) = device {
                 watched.seen = now;
                 watched.switched(device.up, self.say);
@@ -115,16 +118,41 @@ impl Interfaces {
                 return Err(defect(&watched.name, "the thread that writes its records failed"));
             }
             watched.end_what_is_gone(device, self.say)?;
-            watched.open_when_due(device, &self.config.rules, changed, self.say)?;
+        }
+        for watched in &mut self.watched {
+            let device = find(&watched.name);
+            watched.open_when_due(device, &self.config.rules, changed, self.say);
+            // What is up has traffic perhaps, and nobody sees it.
+            if device.is_some_and(|device| device.up) && matches!(watched.state, State::Waiting { .. }) {
+                watched.inbox.reopened(now);
+            }
         }
         self.forget(now);
         self.name(&devices);
         Ok(())
     }
 
-    /// Interfaces that are selected and not watched yet.
-    fn select(&mut self, devices: &[Device]) -> io::Result<()> {
+    /// Interfaces that are selected and not watched yet; and those that a default route left.
+    fn select(&mut self, devices: &[Device]) {
         let default_routes = default_route_devices();
+        while let Some(index) = self.unselected(devices, &default_routes) {
+            let mut watched = self.watched.swap_remove(index);
+            (self.say)(&Event::Unselected { interface: watched.name.clone() });
+            watched.stop();
+            if watched.join().is_err() {
+                watched.inbox.reopened(time::now());
+            }
+            self.end(watched);
+        }
+        for capture in &self.config.capture {
+            let there = devices.iter().any(|device| capture.selects(&device.name, &default_routes));
+            if !there && self.said_missing.insert(capture.interface.clone()) {
+                (self.say)(&Event::NothingSelected { interface: capture.interface.clone() });
+            }
+            if there {
+                self.said_missing.remove(&capture.interface);
+            }
+        }
         for device in devices {
             if self.watched.iter().any(|watched| watched.name == device.name) {
                 continue;
@@ -138,41 +166,74 @@ impl Interfaces {
             if device.loopback && config.is_pattern() {
                 continue;
             }
-            if self.watched.len() >= MAX_INTERFACES {
-                if !self.said_too_many {
+            if self.watched.len() >= MAX_INTERFACES && !self.give_way() {
+                if self.said_too_many.insert(device.name.clone()) {
                     (self.say)(&Event::TooMany { interface: device.name.clone() });
-                    self.said_too_many = true;
                 }
                 continue;
             }
-            self.watch(device, config)?;
+            if let Err(error) = self.watch(device, config) {
+                // Said once; tried again when something changes, and every second.
+                if self.said_too_many.insert(device.name.clone()) {
+                    let why = error.to_string();
+                    (self.say)(&Event::Waiting { interface: device.name.clone(), why });
+                }
+            }
         }
+        // Names of containers' devices come and go.
+        self.said_too_many.retain(|name| devices.iter().any(|device| device.name == *name));
         self.warn_of_double_counting(devices);
-        Ok(())
+    }
+
+    /// An interface that is there and not meant any more. Without any default route the one that was there stays: it may come
+    /// back.
+    fn unselected(&self, devices: &[Device], default_routes: &[String]) -> Option<usize> {
+        self.watched.iter().position(|watched| {
+            let name = &watched.name;
+            let selected = self.config.capture.iter().any(|capture| capture.selects(name, default_routes));
+            !selected && !default_routes.is_empty() && devices.iter().any(|device| device.name == *name)
+        })
+    }
+
+    /// Forgets the interface of a pattern that is gone longest, so that another can be captured.
+    fn give_way(&mut self) -> bool {
+        let waiting = |watched: &Watched| matches!(watched.state, State::Waiting { .. }) && watched.config.is_pattern();
+        let now = time::now();
+        let gone = self.watched.iter().enumerate().filter(|(_, watched)| waiting(watched) && watched.seen < now - 1);
+        let Some(index) = gone.min_by_key(|(_, watched)| watched.seen).map(|(index, _)| index) else {
+            return false;
+        };
+        let watched = self.watched.swap_remove(index);
+        self.end(watched);
+        true
     }
 
     fn watch(&mut self, device: &Device, config: CaptureConfig) -> io::Result<()> {
         let id = config.interface_id.clone().unwrap_or_else(|| identity::interface_id(device));
-        let identity = self.config.identity_of(&id, Some(&device.name));
         let flow = self.config.rules.flow;
         let inbox = Arc::new(Inbox::new(flow.max_flows, flow.interval));
-        let closer = Closer::new(
-            device.name.clone(),
-            identity,
-            flow.interval,
-            Arc::clone(&inbox),
-            SpoolWriter::new(self.spool.clone()),
-            self.markers.clone(),
-            self.config.records.clone(),
-            self.say,
-        );
-        self.markers.write(&id, time::now())?;
-        let number = self.next_number;
-        self.next_number = self.next_number.wrapping_add(1);
+        let of = ClosingOf {
+            interface: device.name.clone(),
+            identity: self.config.identity_of(&id, Some(&device.name)),
+            interval: flow.interval,
+            max_flows: flow.max_flows,
+            with_firewall: self.with_firewall,
+            spool: SpoolWriter::new(self.spool.clone()),
+            markers: self.markers.clone(),
+            filter: self.config.records.clone(),
+            say: self.say,
+        };
+        let closer = Closer::new(of, Arc::clone(&inbox));
+        if let Err(error) = self.markers.write(&id, time::now()) {
+            (self.say)(&Event::Marker { path: self.markers.path(&id), why: error.to_string() });
+        }
+        let taken: HashSet<u16> = self.watched.iter().map(|watched| watched.number).collect();
+        let number = (0..=u16::MAX).find(|number| !taken.contains(number)).unwrap_or(u16::MAX);
         if self.with_firewall {
             lock(&self.named).add(number, Arc::clone(&inbox));
         }
-        let closer = thread::Builder::new().name(format!("close-{}", device.name)).spawn(|| closer.run())?;
+        let spawned = thread::Builder::new().name(format!("close-{}", device.name)).spawn(|| closer.run());
+        let closer = spawned.inspect_err(|_| lock(&self.named).remove(number))?;
         self.watched.push(Watched {
             number,
             name: device.name.clone(),
@@ -191,8 +252,9 @@ impl Interfaces {
     fn warn_of_double_counting(&mut self, devices: &[Device]) {
         let is_watched = |name: &str| self.watched.iter().any(|watched| watched.name == name);
         for upper in devices.iter().filter(|device| is_watched(&device.name)) {
-            for lower in upper.lower.iter().filter(|lower| is_watched(lower)) {
-                let pair = (upper.name.clone(), lower.clone());
+            for lower in devices.iter().filter(|lower| is_watched(&lower.name) && upper.is_above(&lower.name, devices))
+            {
+                let pair = (upper.name.clone(), lower.name.clone());
                 if !self.double_counted.contains(&pair) {
                     (self.say)(&Event::DoubleCounting { upper: pair.0.clone(), lower: pair.1.clone() });
                     self.double_counted.push(pair);
@@ -209,11 +271,16 @@ impl Interfaces {
         }
         let number =
             |name: &str| self.watched.iter().find(|watched| watched.name == name).map(|watched| watched.number);
-        let mut by_device = HashMap::new();
+        let mut by_device = ByDevice::default();
         for device in devices {
-            let below = || device.lower.iter().find_map(|lower| number(lower));
-            if let Some(number) = number(&device.name).or_else(below) {
-                by_device.insert(device.index, number);
+            if let Some(number) = number(&device.name) {
+                by_device.own.insert(device.index, number);
+                continue;
+            }
+            let below = devices.iter().filter(|other| device.is_above(&other.name, devices));
+            let above = devices.iter().filter(|other| other.is_above(&device.name, devices));
+            if let Some(number) = below.chain(above).find_map(|other| number(&other.name)) {
+                by_device.related.insert(device.index, number);
             }
         }
         lock(&self.named).name(by_device);
@@ -291,20 +358,20 @@ impl Watched {
         Ok(())
     }
 
-    fn open_when_due(&mut self, device: Option<&Device>, rules: &Rules, changed: bool, say: Say) -> io::Result<()> {
+    fn open_when_due(&mut self, device: Option<&Device>, rules: &Rules, changed: bool, say: Say) {
         let State::Waiting { retry_at_us, backoff, .. } = &self.state else {
-            return Ok(());
+            return;
         };
         let (retry_at_us, backoff) = (*retry_at_us, *backoff);
         let Some(device) = device else {
             self.wait("there is no such interface".to_owned(), 0, BACKOFF.0, say);
-            return Ok(());
+            return;
         };
         if !changed && time::monotonic_us() < retry_at_us {
-            return Ok(());
+            return;
         }
         match self.open(device, rules) {
-            Ok(Ok(state)) => {
+            Ok(state) => {
                 self.state = state;
                 if self.opened_before {
                     self.inbox.reopened(time::now());
@@ -313,13 +380,11 @@ impl Watched {
                 say(&Event::Opened { interface, id, again: self.opened_before });
                 self.opened_before = true;
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 let retry_at_us = time::monotonic_us() + backoff * 1_000_000;
                 self.wait(error.to_string(), retry_at_us, (backoff * 2).min(BACKOFF.1), say);
             }
-            Err(error) => return Err(error),
         }
-        Ok(())
     }
 
     /// Waits for a change; says why, once.
@@ -334,16 +399,17 @@ impl Watched {
         self.state = State::Waiting { retry_at_us, backoff, said: why };
     }
 
-    /// Opens all taps, then starts the threads: the outer error is that a thread could not be started.
-    fn open(&self, device: &Device, rules: &Rules) -> io::Result<Result<State, TapError>> {
+    /// Opens all taps, then starts the threads.
+    fn open(&self, device: &Device, rules: &Rules) -> Result<State, TapError> {
         let count = self.config.threads;
-        let groups = (count > 1).then(|| [next_fanout_group(), next_fanout_group()]);
+        let mut groups = FanoutGroups::default();
         let mut taps = Vec::new();
         for _ in 0..count {
-            match Tap::open(device, &self.config.tap, groups) {
-                Ok(opened) => taps.push(opened),
-                Err(error) => return Ok(Err(error)),
-            }
+            taps.push(Tap::open(device, &self.config.tap, (count > 1).then_some(&mut groups))?);
+        }
+        if count > 1 {
+            thread::sleep(RING_SETTLES);
+            taps.iter_mut().flatten().try_for_each(Tap::begin)?;
         }
         let mut rules = rules.clone();
         rules.flow.max_flows = (rules.flow.max_flows / usize::from(count)).max(1);
@@ -354,11 +420,17 @@ impl Watched {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (index, taps) in taps.into_iter().enumerate() {
-            let shard = Shard::new(taps, rules.clone(), Arc::clone(&self.inbox), Arc::clone(&stop), index == 0);
-            let name = format!("{}-{index}", self.name);
-            threads.push(thread::Builder::new().name(name).spawn(|| shard.run())?);
+            let answers_for = (index == 0).then(|| device.name.clone());
+            let shard = Shard::new(taps, rules.clone(), Arc::clone(&self.inbox), Arc::clone(&stop), answers_for);
+            match thread::Builder::new().name(format!("{}-{index}", self.name)).spawn(|| shard.run()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    return Err(TapError::Other(format!("cannot start a thread: {error}")));
+                }
+            }
         }
-        Ok(Ok(State::Capturing { device: device.index, stop, threads }))
+        Ok(State::Capturing { device: device.index, stop, threads })
     }
 
     fn stop(&self) {

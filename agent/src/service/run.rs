@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use flowlake_common::{spool::Spool, time};
 use rustix::{
     io::Errno,
@@ -37,6 +37,7 @@ use super::{
     marker::Markers,
 };
 use crate::{
+    capture::live::Rights,
     emit::{Gap, SpoolWriter},
     flow::{Closed, Counters},
 };
@@ -66,6 +67,9 @@ pub struct Ended {
 /// # Errors
 /// When it cannot begin: another agent runs, a folder cannot be written, the firewall's log cannot be read.
 pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
+    if !Rights::of_this_process().net_raw {
+        bail!("capturing needs CAP_NET_RAW: run the agent's service, or as root");
+    }
     fs::create_dir_all(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
     let _lock = lock(&config.state)?;
     let spool = Spool::open(&config.spool).context("cannot write the spool")?;
@@ -81,6 +85,7 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
         let firewall = firewall.with_context(|| format!("cannot read NFLOG groups {:?}", config.nflog_groups))?;
         drops = Some(thread::Builder::new().name("firewall".to_owned()).spawn(|| firewall.run())?);
     }
+    let firewall_runs = || drops.as_ref().is_none_or(|thread| !thread.is_finished());
     let mut interfaces = Interfaces::new(config.clone(), spool, markers, named, say);
     let changes = Arc::new(Notify::new());
     let (notified, ending) = (Arc::clone(&changes), Arc::clone(&stop));
@@ -89,7 +94,7 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(supervise(&mut interfaces, &changes));
+        .block_on(supervise(&mut interfaces, &changes, firewall_runs, say));
 
     let stopped = interfaces.stop();
     stop.store(true, Ordering::Relaxed);
@@ -105,7 +110,7 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
         records,
         skipped_windows,
         left_out: (left_out.records, left_out.packets),
-        drops: drops.map(|drops| (drops.recorded, drops.elsewhere, drops.unread)),
+        drops: drops.map(|drops| (drops.recorded - counters.lost.queue_drops, drops.elsewhere, drops.unread)),
         verdict_unmatched,
         given_up,
     })
@@ -147,19 +152,30 @@ fn say_what_was_lost(config: &Config, spool: &Spool, markers: &Markers, say: Say
 }
 
 /// Until a signal: what changes is looked at when the kernel says so, and once a second anyway.
-async fn supervise(interfaces: &mut Interfaces, changes: &Notify) -> anyhow::Result<()> {
+async fn supervise(
+    interfaces: &mut Interfaces,
+    changes: &Notify,
+    firewall_runs: impl Fn() -> bool,
+    say: Say,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let changed = tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                say(&Event::Hangup);
+                continue;
+            }
             _ = tick.tick() => false,
             () = changes.notified() => true,
         };
         interfaces.reconcile(changed).context("cannot look after the interfaces")?;
+        ensure!(firewall_runs(), "the thread that reads the firewall's log failed; this is a defect, please report it");
     }
 }
 

@@ -16,19 +16,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::inbox::{Inbox, Source};
 use crate::{
-    capture::live::{Tap, TapError},
+    capture::live::{Tap, TapError, dropped_by_device},
     flow::{Lost, Observer, Part, Rules},
 };
 
 /// Microseconds after a window's end at which it closes: packets wait for a tenth of a second in the ring, and the
 /// firewall's log for a second in the kernel.
-pub(super) const GRACE_US: i64 = 2_000_000;
+const GRACE_US: i64 = 2_000_000;
 /// Microseconds between two looks at the clock and the drop counters.
 pub(super) const HOUSEKEEPING_US: i64 = 500_000;
 /// How long a poll lasts when nothing comes.
 pub(super) const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// Longer than the kernel keeps a block that is not full.
-const RING_SETTLES: Duration = Duration::from_millis(250);
+pub(super) const RING_SETTLES: Duration = Duration::from_millis(250);
 /// Rounds in which a ring is emptied at the end: more packets than any ring holds.
 const LAST_ROUNDS: usize = 10_000;
 
@@ -40,18 +40,37 @@ pub(super) struct Shard {
     source: Source,
     stop: Arc<AtomicBool>,
     interval: i64,
-    /// Whether it answers for the device's own drops: one of an interface's shards does.
-    first: bool,
+    /// The device for whose own drops it answers: one of an interface's shards does.
+    device: Option<String>,
+    device_dropped: u64,
     /// When the drop counters were read last, in seconds.
     loss_read: i64,
 }
 
 impl Shard {
-    pub(super) fn new(taps: Vec<Tap>, rules: Rules, inbox: Arc<Inbox>, stop: Arc<AtomicBool>, first: bool) -> Self {
+    /// `device` is given to the one of an interface's shards that answers for the device's own drops.
+    pub(super) fn new(
+        taps: Vec<Tap>,
+        rules: Rules,
+        inbox: Arc<Inbox>,
+        stop: Arc<AtomicBool>,
+        device: Option<String>,
+    ) -> Self {
         let now = time::now();
         let interval = rules.flow.interval.into();
         let source = inbox.add_source(now);
-        Self { taps, observer: Observer::new(rules), inbox, source, stop, interval, first, loss_read: now }
+        let device_dropped = device.as_deref().and_then(dropped_by_device).unwrap_or_default();
+        Self {
+            taps,
+            observer: Observer::new(rules),
+            inbox,
+            source,
+            stop,
+            interval,
+            device,
+            device_dropped,
+            loss_read: now,
+        }
     }
 
     /// Captures until it is told to stop or the device goes away; gives the reason for the latter.
@@ -60,22 +79,19 @@ impl Shard {
         let mut gone = None;
         while gone.is_none() && !self.stop.load(Ordering::Relaxed) {
             self.wait();
-            gone = self.dispatch().err();
+            gone = self.dispatch().1;
             if time::monotonic_us() >= next_housekeeping {
                 next_housekeeping = time::monotonic_us() + HOUSEKEEPING_US;
                 self.housekeeping();
             }
         }
-        // What is in the ring was seen.
+        // What is in the ring was seen, also when the device is gone.
         thread::sleep(RING_SETTLES);
         for _ in 0..LAST_ROUNDS {
-            match self.dispatch() {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    gone = gone.or(Some(error));
-                    break;
-                }
+            let (count, error) = self.dispatch();
+            gone = gone.or(error);
+            if count == 0 {
+                break;
             }
         }
         self.read_loss();
@@ -96,19 +112,24 @@ impl Shard {
         }
     }
 
-    fn dispatch(&mut self) -> Result<usize, TapError> {
-        let mut count = 0;
+    /// Takes what is in the rings: how many packets, and why a device gives no more. The others' packets are there all the same.
+    fn dispatch(&mut self) -> (usize, Option<TapError>) {
+        let (mut count, mut gone) = (0, None);
         let (observer, inbox, source) = (&mut self.observer, &self.inbox, self.source);
         for tap in &mut self.taps {
-            count += tap.dispatch(|packet| {
+            let result = tap.dispatch(|packet| {
                 if let Some(sighting) = observer.decode(packet) {
                     let mut hand_over = |part| hand_over(inbox, source, part);
                     let Ok(()) = observer.mark_prohibited(packet, &sighting, 0, &mut hand_over);
                     let Ok(()) = observer.add(sighting, 0, hand_over);
                 }
-            })?;
+            });
+            match result {
+                Ok(taken) => count += taken,
+                Err(error) => gone = gone.or(Some(error)),
+            }
         }
-        Ok(count)
+        (count, gone)
     }
 
     fn housekeeping(&mut self) {
@@ -123,9 +144,13 @@ impl Shard {
         let now = time::now();
         let mut lost = Lost::default();
         for tap in &mut self.taps {
-            let loss = tap.loss();
-            lost.kernel += loss.kernel;
-            lost.interface += if self.first { loss.interface } else { 0 };
+            lost.kernel += tap.dropped();
+        }
+        if let Some(device) = &self.device {
+            // A device that is gone has lost nothing more; one that was made anew begins again.
+            let dropped = dropped_by_device(device).unwrap_or(self.device_dropped);
+            lost.interface = dropped.saturating_sub(self.device_dropped);
+            self.device_dropped = dropped;
         }
         if !lost.is_none() {
             self.inbox.lose(self.source, self.loss_read, now, lost);

@@ -70,6 +70,33 @@ fn read(name: &str) -> Option<Device> {
     })
 }
 
+/// Packets that a device and its driver dropped before anybody could capture them; `None` when it is not there. libpcap counts
+/// them in promiscuous mode alone.
+#[must_use]
+pub fn dropped_by_device(name: &str) -> Option<u64> {
+    let folder = Path::new(SYSFS).join(name).join("statistics");
+    let count = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+    Some(count("rx_missed_errors")?.saturating_add(count("rx_fifo_errors")?))
+}
+
+impl Device {
+    /// Whether it is made of another, directly or by way of others.
+    #[must_use]
+    pub fn is_above(&self, other: &str, devices: &[Self]) -> bool {
+        /// A VLAN on a bridge on a bond on a VLAN … of that many levels.
+        const LEVELS: usize = 8;
+        let mut below: Vec<&str> = self.lower.iter().map(String::as_str).collect();
+        for _ in 0..LEVELS {
+            if below.contains(&other) {
+                return true;
+            }
+            let next = devices.iter().filter(|device| below.contains(&device.name.as_str()));
+            below = next.flat_map(|device| device.lower.iter().map(String::as_str)).collect();
+        }
+        false
+    }
+}
+
 /// The devices that default routes of IPv4 and IPv6 leave by, each once.
 #[must_use]
 pub fn default_route_devices() -> Vec<String> {
@@ -129,7 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_is_made_of_is_found_below_others() {
+        let device = |name: &str, lower: &[&str]| Device {
+            name: name.to_owned(),
+            index: 1,
+            up: true,
+            loopback: false,
+            address: String::new(),
+            lower: lower.iter().map(ToString::to_string).collect(),
+        };
+        let devices = [device("eth0", &[]), device("br0", &["eth0"]), device("mv0", &["br0"]), device("odd", &["odd"])];
+        assert!(devices[2].is_above("eth0", &devices) && devices[2].is_above("br0", &devices));
+        assert!(!devices[0].is_above("mv0", &devices) && !devices[3].is_above("eth0", &devices));
+    }
+
+    #[test]
     fn this_host_has_a_loopback() {
+        assert!(dropped_by_device("lo").is_some() && dropped_by_device("no such device").is_none());
         let devices = devices().unwrap();
         assert!(devices.iter().any(|device| device.loopback && device.index > 0), "{devices:?}");
     }

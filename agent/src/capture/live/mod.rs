@@ -8,7 +8,6 @@ mod rights;
 mod socket;
 mod tap;
 
-pub use device::{Device, default_route_devices, devices};
+pub use device::{Device, default_route_devices, devices, dropped_by_device};
 pub use rights::Rights;
-pub use socket::next_fanout_group;
-pub use tap::{Tap, TapError, TapLoss, TapSettings, check_filter};
+pub use tap::{FanoutGroups, Tap, TapError, TapSettings, check_filter};

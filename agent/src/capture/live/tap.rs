@@ -14,7 +14,7 @@ use super::{Device, Rights, socket};
 use crate::capture::{Direction, Packet};
 
 /// Milliseconds after which the kernel hands a block of the ring over though it is not full.
-pub(super) const BLOCK_TIMEOUT_MS: i32 = 100;
+const BLOCK_TIMEOUT_MS: i32 = 100;
 /// Packets of one dispatch: the other handle's ring must not starve.
 const BATCH: usize = 4096;
 /// libpcap's netlink buffer is as long as this; the kernel fills messages with many packets, and what does not fit is lost.
@@ -58,14 +58,9 @@ pub enum TapError {
     Other(String),
 }
 
-/// Packets that a tap did not give since it was asked last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TapLoss {
-    /// There was no room in the ring, or, of the firewall's log, the queue overflowed that often.
-    pub kernel: u64,
-    /// The device or its driver dropped them.
-    pub interface: u64,
-}
+/// The fanout groups of a device, for packets coming in and going out, once they are made.
+#[derive(Debug, Default)]
+pub struct FanoutGroups([Option<u16>; 2]);
 
 /// An open handle. It never blocks.
 pub struct Tap {
@@ -73,6 +68,8 @@ pub struct Tap {
     link_type: u16,
     direction: Option<Direction>,
     before: Stat,
+    /// The kernel filter with which it begins.
+    filter: Vec<String>,
 }
 
 impl fmt::Debug for Tap {
@@ -82,26 +79,30 @@ impl fmt::Debug for Tap {
 }
 
 impl Tap {
-    /// Opens a device: a handle for each way where they have to be told apart. With a pair of fanout groups, for packets
-    /// coming in and going out, these share the packets with the others of the groups.
+    /// Opens a device: a handle for each way where they have to be told apart. With fanout groups these share the packets with
+    /// the others of the groups; such taps give nothing until [`Tap::begin`].
     ///
     /// # Errors
     /// [`TapError`], saying what to do where that is known.
-    pub fn open(device: &Device, settings: &TapSettings, fanout: Option<[u16; 2]>) -> Result<Vec<Self>, TapError> {
+    pub fn open(
+        device: &Device,
+        settings: &TapSettings,
+        fanout: Option<&mut FanoutGroups>,
+    ) -> Result<Vec<Self>, TapError> {
         if !device.up {
             return Err(TapError::Down);
         }
-        let groups = fanout.map_or([None; 2], |groups| groups.map(Some));
+        let [inbound, outbound] = fanout.map_or([None, None], |FanoutGroups(groups)| groups.each_mut().map(Some));
         let first = Self::open_one(device, settings)?;
         if COOKED.contains(&first.link_type) {
-            return Ok(vec![first.ready("", None, settings, groups[0])?]);
+            return Ok(vec![first.ready("", None, settings, inbound)?]);
         }
         // The loopback shows each packet on its way out and in again; on a mirror port nothing that goes out matters.
         let ingress = (!settings.mirror).then_some(Direction::Ingress);
-        let mut taps = vec![first.ready("inbound", ingress, settings, groups[0])?];
+        let mut taps = vec![first.ready("inbound", ingress, settings, inbound)?];
         if !settings.mirror && !device.loopback {
             let second = Self::open_one(device, settings)?;
-            taps.push(second.ready("outbound", Some(Direction::Egress), settings, groups[1])?);
+            taps.push(second.ready("outbound", Some(Direction::Egress), settings, outbound)?);
         }
         Ok(taps)
     }
@@ -152,7 +153,7 @@ impl Tap {
     fn new(mut handle: Capture<Active>) -> Result<Self, TapError> {
         let link_type = u16::try_from(handle.get_datalink().0).unwrap_or(u16::MAX);
         let before = handle.stats().map_err(other)?;
-        Ok(Self { handle, link_type, direction: None, before })
+        Ok(Self { handle, link_type, direction: None, before, filter: Vec::new() })
     }
 
     /// Filters, and from here on counts.
@@ -161,8 +162,9 @@ impl Tap {
         way: &str,
         direction: Option<Direction>,
         settings: &TapSettings,
-        group: Option<u16>,
+        group: Option<&mut Option<u16>>,
     ) -> Result<Self, TapError> {
+        socket::stamp_on_arrival(self.handle.as_fd()).map_err(other)?;
         // What came in before the kernel filters is filtered here, by libpcap.
         if !settings.filter.is_empty() {
             self.handle.filter(&settings.filter, true).map_err(other)?;
@@ -170,20 +172,40 @@ impl Tap {
         if !way.is_empty() {
             let ways = if way == "inbound" { pcap::Direction::In } else { pcap::Direction::Out };
             self.handle.direction(ways).map_err(other)?;
-            let filter = match settings.filter.as_str() {
-                "" => way.to_owned(),
-                filter => format!("{way} and ({filter})"),
-            };
-            let program = self.handle.compile(&filter, true).map_err(other)?;
-            let instructions: Vec<String> = program.get_instructions().iter().map(ToString::to_string).collect();
-            socket::attach_filter(self.handle.as_fd(), &instructions).map_err(other)?;
         }
-        if let Some(group) = group {
-            socket::join_fanout(self.handle.as_fd(), group).map_err(other)?;
-        }
+        let filter = match (way, settings.filter.as_str()) {
+            ("", filter) => filter.to_owned(),
+            (way, "") => way.to_owned(),
+            (way, filter) => format!("{way} and ({filter})"),
+        };
+        let program = self.handle.compile(&filter, true).map_err(other)?;
+        self.filter = program.get_instructions().iter().map(ToString::to_string).collect();
         self.direction = direction;
-        self.before = self.handle.stats().map_err(other)?;
+        match group {
+            None => self.filter_and_count()?,
+            Some(group) => {
+                // Until all have joined, every member would get every packet.
+                socket::attach_filter(self.handle.as_fd(), &[socket::NOTHING.to_owned()]).map_err(other)?;
+                *group = Some(socket::join_fanout(self.handle.as_fd(), *group).map_err(other)?);
+            }
+        }
         Ok(self)
+    }
+
+    /// Begins with a tap of a fanout group, some tenths of a second after all have joined: what came to it before came to the
+    /// others too.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub fn begin(&mut self) -> Result<(), TapError> {
+        while self.dispatch(|_| ())? > 0 {}
+        self.filter_and_count()
+    }
+
+    fn filter_and_count(&mut self) -> Result<(), TapError> {
+        socket::attach_filter(self.handle.as_fd(), &self.filter).map_err(other)?;
+        self.before = self.handle.stats().map_err(other)?;
+        Ok(())
     }
 
     /// Gives the packets that are there, a bounded number of them, and says how many.
@@ -210,23 +232,16 @@ impl Tap {
         }
     }
 
-    /// What was lost since the last call. A device that is gone has lost nothing more.
-    pub fn loss(&mut self) -> TapLoss {
+    /// Packets for which there was no room in the ring since the last call; of the firewall's log, how often its queue
+    /// overflowed. A device that is gone has lost nothing more.
+    pub fn dropped(&mut self) -> u64 {
         let Ok(now) = self.handle.stats() else {
-            return TapLoss::default();
+            return 0;
         };
         // libpcap's counters are 32 bits wide and wrap.
-        let since = |now: u32, before: u32| u64::from(now.wrapping_sub(before));
-        let loss = TapLoss {
-            kernel: since(now.dropped, self.before.dropped),
-            // Of the device, whichever way; one handle answers for it.
-            interface: match self.direction {
-                Some(Direction::Egress) => 0,
-                _ => since(now.if_dropped, self.before.if_dropped),
-            },
-        };
+        let dropped = now.dropped.wrapping_sub(self.before.dropped);
         self.before = now;
-        loss
+        dropped.into()
     }
 }
 

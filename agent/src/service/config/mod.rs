@@ -105,10 +105,11 @@ impl Config {
         let name = path.display();
         let text = read_bounded(path).map_err(|error| ConfigError(format!("{name}: {error}")))?;
         let raw: Raw = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            let written = text.lines().nth(line - 1).unwrap_or_default().trim();
-            let key = written.split('=').next().unwrap_or_default().trim();
-            let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+            let Some(span) = error.span().filter(|_| !error.message().starts_with("missing field")) else {
+                return ConfigError(format!("{name}: {}", error.message()));
+            };
+            let line = line_of(&text, span.start);
+            let key = key_at(&text, span.start);
             ConfigError(format!("{name}:{line}: {key}{}", error.message()))
         })?;
         raw.meant().map_err(|(offset, message)| ConfigError(format!("{name}:{}: {message}", line_of(&text, offset))))
@@ -157,6 +158,15 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The key, with a colon behind it, whose value is at a place in the text, or which stands there itself.
+fn key_at(text: &str, offset: usize) -> String {
+    let (before, behind) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let begun = before.rsplit('\n').next().unwrap_or_default();
+    let written = begun.rsplit_once('=').map_or(behind, |(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key));
+    let key = written.split(['=', '\n']).next().unwrap_or_default().trim();
+    if key.is_empty() { String::new() } else { format!("{key}: ") }
 }
 
 /// `*` stands for any characters, `?` for one.
@@ -225,11 +235,19 @@ mod tests {
             ("[[records.exclude]]\nports = [70000]", "agent.toml:4: ports: invalid value"),
             ("[[records.exclude]]\nprotocols = [\"tpc\"]", "agent.toml:4: protocols: a protocol is a number"),
             ("decapsulate = [\"gre\", \"gro\"]", "agent.toml:3: decapsulate: 'gro' is not one of gre"),
+            ("[records]\nexclude = [{ ports = [1], direction = \"up\" }]", "agent.toml:4: direction: unknown variant"),
+            ("[[records.exclude]]", "agent.toml:3: [[records.exclude]]: it would mean every flow"),
+            ("spool = \"\"", "agent.toml:3: spool: '': a folder's whole path"),
+            (
+                "[[capture]]\ninterface = \"a-name-that-is-too-long\"",
+                "agent.toml:4: interface: 'a-name-that-is-too-long': an",
+            ),
+            ("[verdict]\nnflog-groups = [5, 5]", "agent.toml:4: nflog-groups: a group stands twice"),
         ] {
             let error = read(&format!("{REQUIRED}{text}\n")).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
-        assert!(read("region = \"x\"").unwrap_err().to_string().contains("account-id"));
+        assert_eq!(read("region = \"x\"").unwrap_err().to_string(), "agent.toml: missing field `account-id`");
         assert!(read(&REQUIRED.replace("1111", "x")).unwrap_err().to_string().contains("12 digits"));
     }
 

@@ -32,6 +32,9 @@ impl TryFrom<String> for Word {
     }
 }
 
+/// Letters of an interface's name (`IFNAMSIZ` less one).
+const MAX_NAME: usize = 15;
+
 /// A value that is checked as it is read, so that a wrong one is refused with its line.
 macro_rules! checked {
     ($name:ident, $raw:literal: $from:ty => $to:ty, $check:expr) => {
@@ -93,7 +96,22 @@ checked!(Pattern, "String": String => String, |pattern| match pattern.as_str() {
     _ if pattern.len() > 64 || pattern.contains(['/', ' ']) => {
         Err(format!("'{}' is no interface", pattern.escape_debug()))
     }
+    _ if pattern.len() > MAX_NAME && !pattern.contains('*') => {
+        Err(format!("'{}': an interface's name has at most {MAX_NAME} letters", pattern.escape_debug()))
+    }
     _ => Ok(pattern),
+});
+checked!(Folder, "PathBuf": PathBuf => PathBuf, |path| {
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(format!("'{}': a folder's whole path, from '/' on", path.display()))
+});
+checked!(NflogGroups, "Vec<u16>": Vec<u16> => Vec<u16>, |groups| {
+    let mut once = groups.clone();
+    once.sort_unstable();
+    once.dedup();
+    if once.len() == groups.len() { Ok(groups) } else { Err("a group stands twice".to_owned()) }
 });
 checked!(Network, "String": String => IpNet, |text| {
     let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
@@ -149,8 +167,8 @@ pub(super) struct Raw {
     region: Word,
     interval: Option<Interval>,
     max_flows: Option<MaxFlows>,
-    state: Option<PathBuf>,
-    spool: Option<PathBuf>,
+    state: Option<Folder>,
+    spool: Option<Folder>,
     #[serde(default)]
     local_networks: Vec<Network>,
     #[serde(default)]
@@ -183,11 +201,18 @@ struct RawCapture {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawVerdict {
-    #[serde(default)]
-    nflog_groups: Vec<u16>,
+    nflog_groups: Option<NflogGroups>,
     #[serde(default)]
     icmp_prohibited: bool,
 }
+
+checked!(SomeMatch, "RawMatch": RawMatch => RawMatch, |flows| {
+    let RawMatch { networks, ports, protocols, direction } = &flows;
+    if networks.is_empty() && ports.is_empty() && protocols.is_empty() && direction.is_none() {
+        return Err("it would mean every flow; give networks, ports, protocols or a direction".to_owned());
+    }
+    Ok(flows)
+});
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -196,12 +221,12 @@ struct RawRecords {
     #[serde(default)]
     aws_exclusions: bool,
     #[serde(default)]
-    include: Vec<RawMatch>,
+    include: Vec<SomeMatch>,
     #[serde(default)]
-    exclude: Vec<RawMatch>,
+    exclude: Vec<SomeMatch>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawMatch {
     #[serde(default)]
@@ -216,7 +241,7 @@ struct RawMatch {
 impl Raw {
     /// What is meant; or the place in the text and what is wrong there.
     pub(super) fn meant(self) -> Result<Config, (usize, String)> {
-        let state = self.state.unwrap_or_else(|| PathBuf::from("/var/lib/flowlake/agent"));
+        let state = self.state.map_or_else(|| PathBuf::from("/var/lib/flowlake/agent"), |Folder(path)| path);
         let mut flow = flow::Settings::default();
         flow.interval = self.interval.map_or(flow.interval, |Interval(seconds)| seconds);
         flow.max_flows = self.max_flows.map_or(flow.max_flows, |MaxFlows(flows)| flows);
@@ -247,7 +272,7 @@ impl Raw {
             account_id: self.account_id.0,
             region: self.region.0,
             identity: self.identity,
-            spool: self.spool.unwrap_or_else(|| state.join("spool")),
+            spool: self.spool.map_or_else(|| state.join("spool"), |Folder(path)| path),
             state,
             rules: Rules {
                 flow,
@@ -256,7 +281,7 @@ impl Raw {
                 local_networks: networks(self.local_networks),
             },
             capture,
-            nflog_groups: self.verdict.nflog_groups,
+            nflog_groups: self.verdict.nflog_groups.map(|NflogGroups(groups)| groups).unwrap_or_default(),
             records: RecordFilter {
                 traffic_type: match self.records.traffic_type {
                     None | Some(RawTrafficType::All) => TrafficType::All,
@@ -264,8 +289,8 @@ impl Raw {
                     Some(RawTrafficType::Reject) => TrafficType::Reject,
                 },
                 aws_exclusions: self.records.aws_exclusions,
-                include: self.records.include.into_iter().map(RawMatch::meant).collect(),
-                exclude: self.records.exclude.into_iter().map(RawMatch::meant).collect(),
+                include: self.records.include.into_iter().map(|SomeMatch(flows)| flows.meant()).collect(),
+                exclude: self.records.exclude.into_iter().map(|SomeMatch(flows)| flows.meant()).collect(),
             },
         })
     }
