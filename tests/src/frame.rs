@@ -186,7 +186,7 @@ impl Link {
                 let prefix = [10, 0, 10, 0, b'd', b'r', b'o', b'p', b':', 0, 0, 0];
                 let length = u16::try_from(packet.len() + 4).unwrap_or(0).to_le_bytes();
                 let family = if ipv6 { 10 } else { 2 };
-                [&[family, 0, 0, 5, 8, 0, 1, 0, 8, 0, 1, 0][..], &prefix, &length, &[9, 0]].concat()
+                [&[family, 0, 0, 5, 8, 0, 1, 0][..], &kind, &[1, 0], &prefix, &length, &[9, 0]].concat()
             }
         };
         [header, packet.to_vec()].concat()
