@@ -8,6 +8,8 @@ pub mod aside;
 pub mod codec;
 pub mod hash;
 pub mod outcome;
+#[cfg(feature = "parquet")]
+pub mod pages;
 pub mod progress;
 pub mod spool;
 pub mod time;

@@ -54,6 +54,11 @@ impl Lab {
         Some(lab)
     }
 
+    /// What the kernel says of itself when a wire is new comes in its first second or two.
+    pub(crate) fn wait_for_quiet() {
+        thread::sleep(Duration::from_millis(2500));
+    }
+
     /// Makes the wire, or makes it anew.
     pub(crate) fn plug_in(&self) {
         ip(&["-n", &self.outside, "link", "add", "out0", "type", "veth", "peer", "name", "in0", "netns", &self.host]);
@@ -134,10 +139,17 @@ impl Lab {
 
     /// Starts a tcpdump of `in0` in `host`, of packets coming in or going out, and waits until it listens.
     pub(crate) fn dump(&self, way: &str) -> Child {
-        let said = self.path(&format!("{way}.log"));
+        self.dump_to(way, "in0", &["-Q", way, "-s", "256"])
+    }
+
+    /// Starts a tcpdump in `host` into `<name>.pcap`, and waits until it listens.
+    pub(crate) fn dump_to(&self, name: &str, device: &str, options: &[&str]) -> Child {
+        let said = self.path(&format!("{name}.log"));
         let child = Self::command(&self.host)
-            .args(["tcpdump", "-i", "in0", "-Q", way, "-s", "256", "-B", "65536", "-U", "-w"])
-            .arg(self.path(&format!("{way}.pcap")))
+            .args(["tcpdump", "-i", device, "-B", "65536", "-U"])
+            .args(options)
+            .arg("-w")
+            .arg(self.path(&format!("{name}.pcap")))
             .stderr(fs::File::create(&said).expect("a file"))
             .spawn()
             .expect("tcpdump starts");

@@ -27,8 +27,7 @@ fn records_equal_the_kernels_counters_and_a_replayed_tcpdump() {
     let count = || -> Vec<u64> {
         lab.shell(&lab.host, counters).ended(0).text().lines().map(|line| line.parse().expect("a number")).collect()
     };
-    // What the kernel says of itself when a wire is new comes in its first second or two.
-    thread::sleep(Duration::from_millis(2500));
+    Lab::wait_for_quiet();
     let running = lab.agent("");
     let before = count();
     // One for each way, as a capture of Ethernet frames does not tell it; whole headers, as the agent has them.

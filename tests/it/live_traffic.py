@@ -5,6 +5,7 @@ usage: live_traffic.py udp COUNT SIZE ADDRESS PORT   datagrams from one socket
        live_traffic.py flows COUNT ADDRESS PORT      one datagram from each of COUNT addresses and ports, as fast as it goes
        live_traffic.py connect COUNT ADDRESS PORT    TCP connections that nobody answers, one SYN each
        live_traffic.py serve CONNECTIONS             a TCP server on port 7000 that reads and answers; prints when it listens
+       live_traffic.py settled WORDS                 any of these, begun in the middle of a second
        live_traffic.py mix IPV4 IPV6                 TCP to that server, UDP, fragments, frames with VLAN tags
 """
 import socket
@@ -116,7 +117,11 @@ def mix(ipv4, ipv6):
     time.sleep(0.3)
 
 
-match sys.argv[1:]:
+words = sys.argv[1:]
+if words[:1] == ["settled"]:
+    settle()
+    words = words[1:]
+match words:
     case ["udp", count, size, address, port]:
         udp(int(count), int(size), address, int(port))
     case ["ports", first, count, address, port]:

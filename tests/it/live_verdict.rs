@@ -1,11 +1,13 @@
 //! The verdict of a real firewall, live, in network namespaces of the test's own making.
 
-use std::{thread, time::Duration};
+use std::{collections::BTreeMap, process::Command, thread, time::Duration};
 
 use crate::{
-    lab::{Lab, script, send, sum},
+    lab::{Lab, parse, script, send, sum},
     support::{Summary, agent, loudly, run},
 };
+
+type Record = BTreeMap<String, String>;
 
 /// What nftables drops and logs is REJECT, as many as its counters say: on every hook, TCP and UDP, IPv4 and IPv6, behind
 /// DNAT, and of fragments. What was seen and not dropped is ACCEPT.
@@ -156,4 +158,87 @@ fn an_overflow_of_the_firewalls_log_is_skipdata() {
     loudly(&format!(
         "firewall's log overflowed: {SENT} dropped = {rejected} REJECT + {accepted} not known, and SKIPDATA"
     ));
+}
+
+/// The firewall logs each drop to two groups: the agent reads one, tcpdump the other, and a second tcpdump the interface. Both
+/// captures, replayed with the agent's settings, give the live run's records: of what was dropped in part and whole, of
+/// fragments, and of what was translated before the drop.
+#[test]
+fn records_with_drops_equal_a_replayed_tcpdump() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    let drop = |rule: &str| format!("{rule} log group 5 snaplen 256 log group 6 snaplen 256 drop\n");
+    let rules = format!(
+        "table inet firewall {{\n\
+         chain prerouting {{ type filter hook prerouting priority -150; {}}}\n\
+         chain input {{ type filter hook input priority 0; {}{}{}{}}}\n}}\n\
+         table ip nat {{ chain prerouting {{ type nat hook prerouting priority -100; udp dport 7005 dnat to 10.9.0.2:7055\n}}\n}}\n",
+        drop("udp dport 7001 udp sport 6000-6009"),
+        drop("udp dport 7002 udp sport 6000-6009"),
+        drop("tcp dport 7012"),
+        drop("udp dport 7055"),
+        drop("udp dport 7200"),
+    );
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    Lab::wait_for_quiet();
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in0\"\n");
+    let mut dumps =
+        [lab.dump_to("tap", "in0", &["-Q", "in", "-s", "256"]), lab.dump_to("drops", "nflog:6", &["-s", "65535"])];
+    let sender = script("live_traffic.py");
+    for what in [
+        "ports 6000 20 10.9.0.2 7001",
+        "ports 6000 20 fd09::2 7001",
+        "ports 6000 20 10.9.0.2 7002",
+        "ports 6000 5 10.9.0.2 7005",
+        "ports 6000 5 10.9.0.2 7006",
+        "udp 6 4000 10.9.0.2 7200",
+        "udp 6 4000 fd09::2 7201",
+        "connect 4 10.9.0.2 7012",
+        "connect 4 fd09::2 7012",
+    ] {
+        // A record has whole seconds, and two captures of one packet differ by microseconds.
+        lab.shell(&lab.outside, &format!("python3 {} settled {what}", sender.display())).ended(0);
+    }
+    // The kernel keeps messages of the log back for up to a second.
+    thread::sleep(Duration::from_millis(1500));
+    for dump in &mut dumps {
+        run(Command::new("kill").args(["-INT", &dump.id().to_string()]));
+        dump.wait().expect("it ends");
+    }
+    let said = running.stop();
+    let live: Vec<_> = lab.records().into_iter().filter(|record| record["flow-direction"] == "ingress").collect();
+    let mut replay = agent();
+    replay.arg("replay").arg(lab.path("tap.pcap")).arg("--verdict").arg(lab.path("drops.pcap"));
+    replay.args(["--log-format", "all", "--interface-id", &live[0]["interface-id"], "--account-id", "111122223333"]);
+    replay.args(["--region", "eu-central-1"]);
+    let mut replayed = parse(&run(&mut replay).ended(0).text());
+    for record in &mut replayed {
+        // What a capture of Ethernet frames does not tell, and whose machine it was.
+        for field in ["flow-direction", "instance-tag", "interface-tag"] {
+            record.insert(field.to_owned(), live[0][field].clone());
+        }
+    }
+    let only = |these: &[Record], others: &[Record]| {
+        these.iter().filter(|record| !others.contains(record)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(only(&live, &replayed), only(&replayed, &live), "{said}");
+    assert_eq!(live.len(), replayed.len());
+    for (action, port, packets) in [
+        ("REJECT", "7001", 60),
+        ("ACCEPT", "7001", 60),
+        ("REJECT", "7055", 15),
+        ("REJECT", "7200", 6),
+        ("ACCEPT", "7201", 18),
+    ] {
+        assert_eq!(
+            sum(&replayed, "packets", &[("action", action), ("dstport", port)]),
+            packets,
+            "{action} {port}\n{said}"
+        );
+    }
+    assert!(sum(&replayed, "packets", &[("action", "REJECT"), ("dstport", "7012")]) >= 8);
+    let rejects = live.iter().filter(|record| record["action"] == "REJECT").count();
+    loudly(&format!("firewall, live: {} records, {rejects} of them REJECT, equal the replayed tcpdumps", live.len()));
 }

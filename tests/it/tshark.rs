@@ -2,7 +2,7 @@
 //!
 //! The rules that both sides follow are the design's: a later fragment takes its first's ports, IPv6 extension headers are
 //! looked through, ports are 0 where a protocol has none. Where tshark and flowlake differ for a reason, the capture stands
-//! in `tshark_exceptions.tsv` with that reason.
+//! in `exceptions.tsv` with that reason.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,8 +16,8 @@ use std::{
 use flowlake_common::hash;
 
 use crate::{
-    public_captures::{in_parallel, link_types},
-    support::{agent, loudly, repository, run, shared},
+    public_captures::{exceptions, in_parallel, link_types},
+    support::{agent, loudly, run, shared},
 };
 
 type Tuple = (IpAddr, IpAddr, u16, u16, u8);
@@ -67,8 +67,7 @@ fn flows_agree_with_tshark() {
     let Some(folder) = shared("data") else {
         return;
     };
-    if Command::new("tshark").arg("--version").output().is_err() {
-        loudly("SKIPPED: tshark is not installed");
+    if !has_tshark() {
         return;
     }
     let index = fs::read_to_string(folder.join("INDEX.md")).unwrap();
@@ -81,9 +80,7 @@ fn flows_agree_with_tshark() {
         captures.sort_by_key(|capture| hash::sha256(capture.as_bytes()));
         captures.truncate(SAMPLE);
     }
-    let exceptions = fs::read_to_string(repository().join("tests/it/tshark_exceptions.tsv")).unwrap();
-    let exceptions: BTreeMap<&str, &str> =
-        exceptions.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t')).collect();
+    let exceptions = exceptions("tshark");
     let (agreed, excepted) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let differing = std::sync::Mutex::new(Vec::new());
     in_parallel(&captures, |capture| {
@@ -101,6 +98,15 @@ fn flows_agree_with_tshark() {
     loudly(&format!("tshark: {} captures compared, {agreed} agreed, {excepted} exceptions", captures.len()));
     assert!(differing.is_empty(), "{}", differing.join("\n"));
     assert!(captures.len() >= SAMPLE && agreed * 100 >= captures.len() * 98);
+}
+
+/// Whether tshark is there; said loudly where it is not.
+pub(crate) fn has_tshark() -> bool {
+    let found = Command::new("tshark").arg("--version").output().is_ok();
+    if !found {
+        loudly("SKIPPED: tshark is not installed");
+    }
+    found
 }
 
 /// Link types of captures (as the index names them) that the agent decodes.

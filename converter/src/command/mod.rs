@@ -1,6 +1,7 @@
 //! The command line: one module per command, and the only place that speaks to the user.
 
 mod convert;
+mod inspect;
 mod rejects;
 mod validate;
 
@@ -23,6 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Convert(convert::Arguments),
+    Inspect(inspect::Arguments),
     Validate(validate::Arguments),
 }
 
@@ -34,6 +36,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
     };
     match arguments.command {
         Command::Convert(arguments) => convert::run(arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
     }
 }

@@ -52,6 +52,11 @@ impl Made {
         Some((row.number, &row.kind, self.text.get(row.text.clone()).unwrap_or_default()))
     }
 
+    /// Bytes of what is not handed out yet, and of what was since it was last forgotten.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether everything was handed out.
     pub(super) fn is_empty(&self) -> bool {
         self.next >= self.rows.len()

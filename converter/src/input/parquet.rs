@@ -7,7 +7,7 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Float64Array, Int64Array, LargeBinaryArray, PrimitiveArray,
+    Array, ArrayRef, BinaryViewArray, Float64Array, Int64Array, PrimitiveArray, StringViewArray,
     cast::AsArray,
     types::{
         ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -15,15 +15,12 @@ use arrow_array::{
         UInt16Type, UInt32Type, UInt64Type,
     },
 };
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
-use flowlake_common::time;
-use parquet::{
-    arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
-    file::reader::ChunkReader,
-};
+use arrow_schema::{DataType, Fields, TimeUnit};
+use flowlake_common::{pages::PageFile, time};
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetError, file::reader::ChunkReader};
 
 use super::{
-    lines::Damage,
+    lines::{Damage, MAX_LINE},
     made::{Made, MadeKind, column_name},
 };
 
@@ -34,12 +31,24 @@ const BATCH: usize = 1024;
 /// Columns that a file may have.
 const MAX_COLUMNS: usize = 512;
 
+/// Bytes of all lines that are made of a file; more are not believed. A few bytes can say that a value stands there a
+/// million times.
+const MAX_TEXT: u64 = 8 << 30;
+
+/// Gives the rows of a row group; `None` behind the last.
+type OpenGroup = Box<dyn FnMut(usize) -> Result<Option<ParquetRecordBatchReader>, ParquetError>>;
+
 /// A reader of a Parquet file's rows.
 pub(super) struct Batches {
-    reader: ParquetRecordBatchReader,
-    schema: SchemaRef,
+    open_group: OpenGroup,
+    /// The row group that is read, and its rows.
+    group: usize,
+    reader: Option<ParquetRecordBatchReader>,
+    fields: Fields,
     /// Rows that were given.
     rows: u64,
+    /// Bytes of the lines that were made of them.
+    text: u64,
 }
 
 impl std::fmt::Debug for Batches {
@@ -54,54 +63,75 @@ impl Batches {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn open(file: impl ChunkReader + 'static) -> Result<Self, String> {
-        guarded(|| {
-            // What Arrow's writers note of their own types does not matter here.
-            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-            let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
-            Ok((builder.schema().clone(), builder.with_batch_size(BATCH).build()?))
-        })
-        .and_then(|(schema, reader)| {
-            if schema.fields().len() > MAX_COLUMNS {
-                return Err(format!("it has more than {MAX_COLUMNS} columns"));
-            }
-            match schema
-                .fields()
-                .iter()
-                .find(|field| Column::of(&arrow_array::new_empty_array(field.data_type())).is_none())
-            {
-                Some(field) => Err(format!("its column '{}' is of type {}", field.name(), field.data_type())),
-                None => Ok(Self { reader, schema, rows: 0 }),
-            }
-        })
+        let (file, fields) = guarded(|| {
+            let file = PageFile::open(file)?;
+            let fields = file.fields()?;
+            Ok((file, fields))
+        })?;
+        if fields.len() > MAX_COLUMNS {
+            return Err(format!("it has more than {MAX_COLUMNS} columns"));
+        }
+        let unknown = |data_type| Column::of(&arrow_array::new_empty_array(data_type)).is_none();
+        if let Some(field) = fields.iter().find(|field| unknown(field.data_type())) {
+            return Err(format!("its column '{}' is of type {}", field.name(), field.data_type()));
+        }
+        let columns = fields.clone();
+        let open_group: OpenGroup = Box::new(move |group| {
+            let there = group < file.metadata().num_row_groups();
+            there.then(|| file.rows(group, &columns, BATCH)).transpose()
+        });
+        Ok(Self { open_group, group: 0, reader: None, fields, rows: 0, text: 0 })
     }
 
     /// The header of its lines.
     pub(super) fn header(&self, made: &mut Made) {
-        made.header(1, self.schema.fields().iter().map(|field| column_name(field.name())));
+        made.header(1, self.fields.iter().map(|field| column_name(field.name())));
     }
 
     /// Makes lines of the next rows; false at the end.
     pub(super) fn lines(&mut self, made: &mut Made) -> Result<bool, Damage> {
-        let Self { reader, rows, .. } = self;
-        let batch = guarded(|| reader.next().transpose().map_err(Into::into))
-            .map_err(|error| Damage { line: *rows + 1, source: io::Error::new(io::ErrorKind::InvalidData, error) })?;
-        let Some(batch) = batch else {
-            return Ok(false);
+        let damage = |line: u64, why: String| Damage { line, source: io::Error::new(io::ErrorKind::InvalidData, why) };
+        let batch = loop {
+            let Self { reader, open_group, group, .. } = self;
+            let next = match reader {
+                Some(reader) => guarded(|| reader.next().transpose().map_err(Into::into)),
+                None => match guarded(|| open_group(*group)) {
+                    Ok(None) => return Ok(false),
+                    Ok(Some(rows)) => {
+                        *reader = Some(rows);
+                        continue;
+                    }
+                    Err(why) => Err(why),
+                },
+            };
+            match next.map_err(|why| damage(self.rows + 1, why))? {
+                Some(batch) => break batch,
+                None => (self.reader, self.group) = (None, self.group + 1),
+            }
         };
         let columns: Vec<Column> = batch.columns().iter().filter_map(Column::of).collect();
         for row in 0..batch.num_rows() {
-            *rows += 1;
+            self.rows += 1;
+            let length: usize = columns.iter().map(|column| column.length(row)).sum();
+            if length > MAX_LINE {
+                made.bad(self.rows, format!("a row of {length} bytes"), b"");
+                continue;
+            }
             for column in &columns {
                 column.word(row, made);
             }
-            made.finish(*rows, MadeKind::Line);
+            made.finish(self.rows, MadeKind::Line);
+        }
+        self.text += made.bytes() as u64;
+        if self.text > MAX_TEXT {
+            return Err(damage(self.rows, format!("its rows have more than {MAX_TEXT} bytes")));
         }
         Ok(true)
     }
 }
 
 /// The Parquet library gives up on some contradictions of a hostile file by a panic.
-fn guarded<T>(read: impl FnOnce() -> Result<T, parquet::errors::ParquetError>) -> Result<T, String> {
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match panic::catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("its metadata contradict each other".to_owned()),
@@ -112,9 +142,8 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, parquet::errors::ParquetError>) -
 enum Column {
     Number(Int64Array),
     Float(Float64Array),
-    Text(arrow_array::StringArray),
-    Binary(BinaryArray),
-    LargeBinary(LargeBinaryArray),
+    Text(StringViewArray),
+    Binary(BinaryViewArray),
     /// Days since the epoch.
     Day(Int64Array),
     Absent,
@@ -147,9 +176,8 @@ impl Column {
             ),
             DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().unary(f64::from)),
             DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>().clone()),
-            DataType::Utf8 => Self::Text(array.as_string::<i32>().clone()),
-            DataType::Binary => Self::Binary(array.as_binary::<i32>().clone()),
-            DataType::LargeBinary => Self::LargeBinary(array.as_binary::<i64>().clone()),
+            DataType::Utf8View => Self::Text(array.as_string_view().clone()),
+            DataType::BinaryView => Self::Binary(array.as_binary_view().clone()),
             DataType::Timestamp(TimeUnit::Second, _) => Self::Number(seconds::<TimestampSecondType>(array, 1)),
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
                 Self::Number(seconds::<TimestampMillisecondType>(array, 1000))
@@ -166,6 +194,15 @@ impl Column {
         })
     }
 
+    /// Bytes of a row's value, where there is no bound to them.
+    fn length(&self, row: usize) -> usize {
+        match self {
+            Self::Text(array) => array.value(row).len(),
+            Self::Binary(array) => array.value(row).len(),
+            Self::Number(_) | Self::Float(_) | Self::Day(_) | Self::Absent => 0,
+        }
+    }
+
     /// Appends a row's value to the line.
     fn word(&self, row: usize, made: &mut Made) {
         match self {
@@ -173,7 +210,6 @@ impl Column {
             Self::Float(array) if array.is_valid(row) => made.word(&array.value(row).to_string()),
             Self::Text(array) if array.is_valid(row) => made.word(array.value(row)),
             Self::Binary(array) if array.is_valid(row) => made.word(&String::from_utf8_lossy(array.value(row))),
-            Self::LargeBinary(array) if array.is_valid(row) => made.word(&String::from_utf8_lossy(array.value(row))),
             Self::Day(array) if array.is_valid(row) => {
                 made.word(&time::format(array.value(row) * time::DAY, "%Y-%m-%d"));
             }

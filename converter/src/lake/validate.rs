@@ -12,17 +12,11 @@ use arrow_array::{
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMillisecondType},
 };
-use flowlake_common::time;
+use flowlake_common::{pages::PageFile, time};
 use parquet::{
-    arrow::{
-        ArrowSchemaConverter,
-        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
-    },
+    arrow::ArrowSchemaConverter,
     basic::Compression,
-    file::{
-        metadata::ParquetMetaData,
-        reader::{FileReader, SerializedFileReader},
-    },
+    column::page::PageReader,
     schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 
@@ -33,6 +27,9 @@ use crate::ocsf::{CLASS_UID, schema};
 const MAX_PAGE: usize = 1_000_000;
 /// … and row groups of at most 256 MB packed.
 const MAX_ROW_GROUP: i64 = 256_000_000;
+
+/// Rows that are checked at once.
+const BATCH: usize = 1024;
 
 /// What a file came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,15 +57,15 @@ pub fn validate(path: &Path) -> Report {
 }
 
 fn check(path: &Path, report: &mut Report) -> anyhow::Result<()> {
-    let reader = SerializedFileReader::new(File::open(path)?)?;
-    let metadata = reader.metadata();
+    let file = PageFile::open(File::open(path)?)?;
+    let metadata = file.metadata();
     if metadata.file_metadata().num_rows() == 0 {
         report.problems.push("no rows: an empty file breaks queries".to_owned());
     }
     let same_tree = check_tree(metadata.file_metadata().schema_descr(), report)?;
-    check_sizes(metadata, &reader, report)?;
+    check_sizes(&file, report)?;
     if same_tree {
-        check_rows(path, report)?;
+        check_rows(path, &file, report)?;
     }
     Ok(())
 }
@@ -105,25 +102,19 @@ fn check_tree(found: &SchemaDescriptor, report: &mut Report) -> anyhow::Result<b
     Ok(true)
 }
 
-fn check_sizes(metadata: &ParquetMetaData, reader: &dyn FileReader, report: &mut Report) -> anyhow::Result<()> {
-    for (number, group) in metadata.row_groups().iter().enumerate() {
+fn check_sizes(file: &PageFile<File>, report: &mut Report) -> anyhow::Result<()> {
+    for (number, group) in file.metadata().row_groups().iter().enumerate() {
         if group.compressed_size() > MAX_ROW_GROUP {
             let size = group.compressed_size();
             report.problems.push(format!("row group {number} has {size} bytes packed; at most 256 MB"));
         }
-        let group_reader = reader.get_row_group(number)?;
         for (index, column) in group.columns().iter().enumerate() {
             let name = column.column_path().string();
-            let offsets =
-                [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
-            if offsets.iter().any(|offset| *offset < 0) {
-                anyhow::bail!("row group {number}, column {name}: a negative offset or size");
-            }
             if !matches!(column.compression(), Compression::ZSTD(_)) {
                 let packed = column.compression();
                 report.problems.push(format!("row group {number}, column {name}: packed with {packed}, not zstd"));
             }
-            let mut pages = group_reader.get_column_page_reader(index)?;
+            let mut pages = file.pages(number, index)?;
             let mut page_number = 0;
             while let Some(page) = pages.get_next_page()? {
                 let size = page.buffer().len();
@@ -140,7 +131,7 @@ fn check_sizes(metadata: &ParquetMetaData, reader: &dyn FileReader, report: &mut
 }
 
 /// Reads every value: what cannot be decoded, or contradicts the columns beside it, fails queries later.
-fn check_rows(path: &Path, report: &mut Report) -> anyhow::Result<()> {
+fn check_rows(path: &Path, file: &PageFile<File>, report: &mut Report) -> anyhow::Result<()> {
     let whole = path.canonicalize()?;
     let whole = whole.to_string_lossy();
     let partition = Partition::of_path(&whole);
@@ -148,49 +139,51 @@ fn check_rows(path: &Path, report: &mut Report) -> anyhow::Result<()> {
         report.problems.push("does not lie in ext/<source>/region=…/accountId=…/eventDay=YYYYMMDD/".to_owned());
     }
     // The file's own Arrow types, if it has some, are not asked: engines go by the Parquet types.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(File::open(path)?, options)?;
+    let fields = file.fields()?;
     let (mut before, mut row) = (i64::MIN, 0_u64);
     let mut first = [const { None }; 7];
-    for batch in builder.build()? {
-        let batch = batch?;
-        let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
-        let time = column("time")?.as_primitive_opt::<Int64Type>().context("column time")?;
-        let time_dt = column("time_dt")?.as_primitive_opt::<TimestampMillisecondType>().context("column time_dt")?;
-        let class = column("class_uid")?.as_primitive_opt::<Int32Type>().context("column class_uid")?;
-        let category = column("category_uid")?.as_primitive_opt::<Int32Type>().context("column category_uid")?;
-        let activity = column("activity_id")?.as_primitive_opt::<Int32Type>().context("column activity_id")?;
-        let kind = column("type_uid")?.as_primitive_opt::<Int64Type>().context("column type_uid")?;
-        for name in ["metadata", "cloud", "src_endpoint", "dst_endpoint", "connection_info"] {
-            if column(name)?.null_count() > 0 && first[5].is_none() {
-                first[5] = Some(format!("from row {row} on: no {name} in some row"));
+    for group in 0..file.metadata().num_row_groups() {
+        for batch in file.rows(group, &fields, BATCH)? {
+            let batch = batch?;
+            let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
+            let time = column("time")?.as_primitive_opt::<Int64Type>().context("column time")?;
+            let time_dt =
+                column("time_dt")?.as_primitive_opt::<TimestampMillisecondType>().context("column time_dt")?;
+            let class = column("class_uid")?.as_primitive_opt::<Int32Type>().context("column class_uid")?;
+            let category = column("category_uid")?.as_primitive_opt::<Int32Type>().context("column category_uid")?;
+            let activity = column("activity_id")?.as_primitive_opt::<Int32Type>().context("column activity_id")?;
+            let kind = column("type_uid")?.as_primitive_opt::<Int64Type>().context("column type_uid")?;
+            for name in ["metadata", "cloud", "src_endpoint", "dst_endpoint", "connection_info"] {
+                if column(name)?.null_count() > 0 && first[5].is_none() {
+                    first[5] = Some(format!("from row {row} on: no {name} in some row"));
+                }
             }
-        }
-        let unmapped = column("unmapped")?.as_map_opt().context("column unmapped")?;
-        for index in 0..batch.num_rows() {
-            let value = time.value(index);
-            let day = value.div_euclid(1000 * time::DAY) * time::DAY;
-            let folder = partition.as_ref().map_or(day, |partition| partition.day);
-            let said = [
-                (value < before).then(|| format!("time {value} comes after {before}; rows must be sorted by time")),
-                (folder != day).then(|| {
-                    let (day, folder) = (time::day(value.div_euclid(1000)), time::day(folder));
-                    format!("time {value} is of {day}, but the partition says eventDay={folder}")
-                }),
-                (time_dt.is_null(index) || time_dt.value(index) != value).then(|| "time_dt is not time".to_owned()),
-                (class.value(index) != CLASS_UID)
-                    .then(|| format!("class_uid {} in a lake of one class", class.value(index))),
-                has_a_key_twice(&unmapped.value(index)).then(|| "unmapped has a key twice".to_owned()),
-                None,
-                (category.value(index) != CLASS_UID / 1000
-                    || kind.value(index) != i64::from(CLASS_UID * 100) + i64::from(activity.value(index)))
-                .then(|| "category_uid or type_uid does not belong to class_uid and activity_id".to_owned()),
-            ];
-            for (first, said) in first.iter_mut().zip(said) {
-                *first = first.take().or(said.map(|said| format!("row {row}: {said}")));
+            let unmapped = column("unmapped")?.as_map_opt().context("column unmapped")?;
+            for index in 0..batch.num_rows() {
+                let value = time.value(index);
+                let day = value.div_euclid(1000 * time::DAY) * time::DAY;
+                let folder = partition.as_ref().map_or(day, |partition| partition.day);
+                let said = [
+                    (value < before).then(|| format!("time {value} comes after {before}; rows must be sorted by time")),
+                    (folder != day).then(|| {
+                        let (day, folder) = (time::day(value.div_euclid(1000)), time::day(folder));
+                        format!("time {value} is of {day}, but the partition says eventDay={folder}")
+                    }),
+                    (time_dt.is_null(index) || time_dt.value(index) != value).then(|| "time_dt is not time".to_owned()),
+                    (class.value(index) != CLASS_UID)
+                        .then(|| format!("class_uid {} in a lake of one class", class.value(index))),
+                    has_a_key_twice(&unmapped.value(index)).then(|| "unmapped has a key twice".to_owned()),
+                    None,
+                    (category.value(index) != CLASS_UID / 1000
+                        || kind.value(index) != i64::from(CLASS_UID * 100) + i64::from(activity.value(index)))
+                    .then(|| "category_uid or type_uid does not belong to class_uid and activity_id".to_owned()),
+                ];
+                for (first, said) in first.iter_mut().zip(said) {
+                    *first = first.take().or(said.map(|said| format!("row {row}: {said}")));
+                }
+                before = value;
+                row += 1;
             }
-            before = value;
-            row += 1;
         }
     }
     report.rows = row;
@@ -205,7 +198,7 @@ fn lies_in_a_source(path: &str) -> bool {
 }
 
 fn has_a_key_twice(entries: &StructArray) -> bool {
-    let Some(keys) = entries.column(0).as_string_opt::<i32>() else {
+    let Some(keys) = entries.column(0).as_string_view_opt() else {
         return false;
     };
     (1..keys.len()).any(|index| (0..index).any(|other| keys.value(other) == keys.value(index)))
