@@ -28,7 +28,7 @@ bench: setup ## what a packet and a row cost, from a file and live, beside what 
 	tests/bench/live.sh
 
 fuzz: ## each fuzz target for SECONDS_EACH (60) seconds; needs cargo-fuzz
-	@for target in decode nflog capture replay log; do \
+	@for target in decode nflog capture replay log envelope parquet; do \
 	  mkdir -p fuzz/corpus/$$target; \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$${SECONDS_EACH:-60} -rss_limit_mb=1024 -timeout=10 || exit 1; \

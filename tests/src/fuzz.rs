@@ -1,8 +1,14 @@
 //! What the fuzz targets do with bytes: never panic, and keep the counts. The ordinary tests replay the seeds through the
 //! same functions, so a finding becomes a test by adding its file.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    io::{self, Read, Write},
+};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use flowlake_agent::{
     capture::{CaptureFile, Direction},
     decode::{self, Fragments, Tunnel, Tunnels},
@@ -19,8 +25,15 @@ use flowlake_converter::{
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: [(&str, Target); 5] =
-    [("decode", decode), ("nflog", nflog), ("capture", capture), ("replay", replay), ("log", log)];
+pub const TARGETS: [(&str, Target); 7] = [
+    ("decode", decode),
+    ("nflog", nflog),
+    ("capture", capture),
+    ("replay", replay),
+    ("log", log),
+    ("envelope", envelope),
+    ("parquet", parquet),
+];
 
 /// The link types that [`decode`] chooses from.
 pub const LINK_TYPES: [u16; 14] = [0, 1, 9, 50, 51, 104, 108, 113, 204, 219, 228, 229, 276, 101];
@@ -124,21 +137,61 @@ pub fn log(bytes: &[u8]) {
     let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, begins_a_log) else {
         return;
     };
-    let Ok(Ok(Some(mut log))) = FlowLog::open(source, None) else {
+    if let Ok(Ok(Some(log))) = FlowLog::open(source, None) {
+        read(log);
+    }
+}
+
+/// Text behind a byte that chooses the envelope in which it travels: JSON as it is, a packed subscription, the same in an event,
+/// a message, CSV.
+pub fn envelope(bytes: &[u8]) {
+    let [kind, text @ ..] = bytes else {
         return;
     };
+    let word = || {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let packed = packed.write_all(text).and_then(|()| packed.finish()).unwrap_or_default();
+        BASE64_STANDARD.encode(packed)
+    };
+    let quoted = || String::from_utf8_lossy(text).escape_default().to_string();
+    let stream = match kind % 5 {
+        0 => [b"{", text].concat(),
+        1 => word().into_bytes(),
+        2 => format!("{{\"awslogs\":{{\"data\":\"{}\"}}}}", word()).into_bytes(),
+        3 => format!("{{\"message\":\"{}\"}}", quoted()).into_bytes(),
+        _ => [b"\"start\",", text].concat(),
+    };
+    if let Ok(Ok(Some(log))) = FlowLog::open(&stream[..], None) {
+        read(log);
+    }
+}
+
+/// A Parquet file.
+pub fn parquet(bytes: &[u8]) {
+    if let Ok(Ok(Some(log))) = FlowLog::open_parquet(Bytes::copy_from_slice(bytes), io::empty()) {
+        read(log);
+    }
+}
+
+/// Every item is a record or a reject, and every record becomes a row. A small file may say that it has very many.
+fn read<R: Read>(mut log: FlowLog<R>) {
+    const ITEMS: u32 = 20_000;
     let (mut rows, mut last, mut records) = (Rows::default(), 0, 0);
-    while let Ok(Some(item)) = log.next_item() {
+    for _ in 0..ITEMS {
+        let Ok(Some(item)) = log.next_item() else {
+            break;
+        };
         match item {
             Item::Record { line, text, record, header } => {
-                assert!(line > last, "lines come in order");
+                // An envelope has many records on one line.
+                assert!(line >= last, "lines come in order");
                 last = line;
                 records += 1;
                 let placement = Placement { account: "0", region: "r", time: 0 };
                 ocsf::map(&record, header, text, placement, &mut rows);
             }
             Item::Reject(reject) => {
-                assert!(reject.line > last && !reject.reason.is_empty());
+                assert!(reject.line >= last && !reject.reason.is_empty());
                 last = reject.line;
             }
             Item::Header | Item::Comment => {}

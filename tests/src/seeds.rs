@@ -1,6 +1,14 @@
 //! Seeds for the fuzz targets: a small input of each kind, for a fuzzer to start from.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use flowlake_common::vpc::{Field, Format, ParquetWriter, Record, Value};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, GzipLevel, ZstdLevel},
+    file::properties::{WriterProperties, WriterVersion},
+};
 
 use crate::{
     capture::{Interface, Pcap, Pcapng, Seen},
@@ -55,5 +63,55 @@ pub fn write(root: &Path) -> io::Result<()> {
     let line = "2 123456789012 eni-1 10.0.0.1 2001:db8::1 1 443 6 1 40 1700000000 1700000001 ACCEPT OK x";
     let no_data = "2 unknown eni-1 - - - - - - - 1700000000 1700000059 - NODATA -";
     keep("log", "plain", format!("{header}\n{line}\r\n{no_data}\n").as_bytes())?;
-    keep("log", "odd", format!("{header}\nnot a record\n\nstart tcp-flags\n1 2\n{line}").as_bytes())
+    keep("log", "odd", format!("{header}\nnot a record\n\nstart tcp-flags\n1 2\n{line}").as_bytes())?;
+    let version_2 = line.strip_suffix(" x").unwrap_or(line);
+    keep("log", "headerless", format!("{version_2}\r\n2023-11-14T22:13:20.000Z {version_2}").as_bytes())?;
+    let envelope = format!(
+        "{{\"messageType\":\"DATA_MESSAGE\",\"logEvents\":[{{\"id\":\"1\",\"timestamp\":1,\"message\":\"{version_2}\"}}]}}"
+    );
+    let object = "{\"version\":2,\"accountId\":\"123456789012\",\"srcaddr\":\"10.0.0.1\",\"srcport\":443.0,\"start\":1700000000,\"end\":null}";
+    for (kind, name, text) in [
+        (0, "subscription", envelope.strip_prefix('{').unwrap_or_default()),
+        (0, "objects", &format!("{}{object}", object.strip_prefix('{').unwrap_or_default())),
+        (1, "packed", envelope.as_str()),
+        (2, "event", envelope.as_str()),
+        (3, "message", version_2),
+        (4, "csv", "\"end\",\"log_status\"\n\"1700000000\",\"1700000001\",\"OK\"\n"),
+    ] {
+        keep("envelope", name, &[&[kind], text.as_bytes()].concat())?;
+    }
+    keep("log", "control", b"{\"messageType\":\"CONTROL_MESSAGE\",\"logEvents\":[]}")?;
+    parquet(keep)
+}
+
+/// Our own file, and small ones of every codec and page version.
+fn parquet(keep: impl Fn(&str, &str, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut record = Record::default();
+    record.set(Field::AccountId, Value::Text("123456789012"));
+    record.set(Field::Start, Value::Int(1_700_000_000));
+    record.set(Field::Srcaddr, Value::Address([10, 0, 0, 1].into()));
+    let written = || {
+        let mut writer = ParquetWriter::new(Vec::new(), Format::default_fields(), ("note", String::new()))?;
+        writer.write(&record)?;
+        writer.finish()
+    };
+    keep("parquet", "ours", &written().map_err(io::Error::other)?)?;
+    let starts: ArrayRef = Arc::new(Int64Array::from_iter((0..40).map(|number| Some(number).filter(|it| it % 7 > 0))));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..40).map(|number| format!("eni-{}", number % 3))));
+    let batch = RecordBatch::try_from_iter([("start", starts), ("interface_id", texts)]).map_err(io::Error::other)?;
+    for (name, codec, version) in [
+        ("plain", Compression::UNCOMPRESSED, WriterVersion::PARQUET_1_0),
+        ("snappy", Compression::SNAPPY, WriterVersion::PARQUET_1_0),
+        ("gzip-2", Compression::GZIP(GzipLevel::default()), WriterVersion::PARQUET_2_0),
+        ("zstd-2", Compression::ZSTD(ZstdLevel::default()), WriterVersion::PARQUET_2_0),
+    ] {
+        let properties = WriterProperties::builder().set_compression(codec).set_writer_version(version).build();
+        let written = || {
+            let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+            writer.write(&batch)?;
+            writer.into_inner()
+        };
+        keep("parquet", name, &written().map_err(io::Error::other)?)?;
+    }
+    Ok(())
 }

@@ -10,7 +10,12 @@
 mod header;
 mod reader;
 
-use std::sync::Arc;
+use std::{
+    cell::Cell,
+    fmt::Display,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Once},
+};
 
 use arrow_schema::{DataType, Field, Fields};
 use parquet::{
@@ -114,6 +119,37 @@ impl<R: ChunkReader + 'static> PageFile<R> {
         }
         let (file, metadata) = (Arc::clone(&self.file), Arc::clone(&self.metadata));
         Ok(Group { file, metadata, index, held: Held::default() })
+    }
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what reads a hostile file: on some contradictions in it the Parquet library gives up by a panic, and that is no more
+/// than a file that cannot be read. The panic says nothing by itself.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn guarded<T, E: Display>(read: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let say = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                say(panic);
+            }
+        }));
+    });
+    let outside = GUARDED.replace(true);
+    let ended = panic::catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(outside);
+    match ended {
+        Ok(result) => result.map_err(|error| {
+            let why = format!("{error:#}");
+            why.strip_prefix("Parquet error: ").map(str::to_owned).unwrap_or(why)
+        }),
+        Err(_) => Err("its metadata contradict each other".to_owned()),
     }
 }
 

@@ -1,10 +1,7 @@
 //! Parquet flow logs, as AWS delivers them or as somebody wrote them again: columns by name, absent values null or `-`,
 //! numbers of any width.
 
-use std::{
-    io,
-    panic::{self, AssertUnwindSafe},
-};
+use std::io;
 
 use arrow_array::{
     Array, ArrayRef, BinaryViewArray, Float64Array, Int64Array, PrimitiveArray, StringViewArray,
@@ -16,7 +13,10 @@ use arrow_array::{
     },
 };
 use arrow_schema::{DataType, Fields, TimeUnit};
-use flowlake_common::{pages::PageFile, time};
+use flowlake_common::{
+    pages::{PageFile, guarded},
+    time,
+};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetError, file::reader::ChunkReader};
 
 use super::{
@@ -66,7 +66,7 @@ impl Batches {
         let (file, fields) = guarded(|| {
             let file = PageFile::open(file)?;
             let fields = file.fields()?;
-            Ok((file, fields))
+            Ok::<_, ParquetError>((file, fields))
         })?;
         if fields.len() > MAX_COLUMNS {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
@@ -94,7 +94,7 @@ impl Batches {
         let batch = loop {
             let Self { reader, open_group, group, .. } = self;
             let next = match reader {
-                Some(reader) => guarded(|| reader.next().transpose().map_err(Into::into)),
+                Some(reader) => guarded(|| reader.next().transpose().map_err(ParquetError::from)),
                 None => match guarded(|| open_group(*group)) {
                     Ok(None) => return Ok(false),
                     Ok(Some(rows)) => {
@@ -127,14 +127,6 @@ impl Batches {
             return Err(damage(self.rows, format!("its rows have more than {MAX_TEXT} bytes")));
         }
         Ok(true)
-    }
-}
-
-/// The Parquet library gives up on some contradictions of a hostile file by a panic.
-fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    match panic::catch_unwind(AssertUnwindSafe(read)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("its metadata contradict each other".to_owned()),
     }
 }
 

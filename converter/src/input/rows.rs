@@ -181,17 +181,22 @@ impl<R: Read> Rows<R> {
         match self {
             Self::Text(lines) => Ok(lines.next_line()?.map(|(number, line)| (number, Row::Line(line)))),
             Self::Csv(lines, rows, made) => {
-                if made.is_empty() {
+                // A header that names the column of messages gives no line.
+                while made.is_empty() {
                     made.clear();
-                    match lines.next_line()? {
-                        None => return Ok(None),
-                        Some((number, Line::Whole(bytes))) => {
+                    let Some((number, line)) = lines.next_line()? else {
+                        return Ok(None);
+                    };
+                    let (result, bytes) = match line {
+                        Line::Whole(bytes) => {
                             let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-                            if let Err(reason) = rows.line(number, bytes, made) {
-                                made.bad(number, reason, bytes);
-                            }
+                            (rows.line(number, bytes, made), bytes)
                         }
-                        Some((number, line)) => return Ok(Some((number, Row::Line(line)))),
+                        Line::TooLong(start, length) => (Err(format!("a row of {length} bytes")), start),
+                        Line::CutOff(bytes) => (Err("cut off inside of a row".to_owned()), bytes),
+                    };
+                    if let Err(reason) = result {
+                        made.bad(number, reason, bytes);
                     }
                 }
                 Ok(next_made(made))

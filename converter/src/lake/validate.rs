@@ -1,10 +1,6 @@
 //! Checks lake files against the column tree and the lake rules, and says what is wrong where.
 
-use std::{
-    fs::File,
-    panic::{self, AssertUnwindSafe},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
 use anyhow::Context;
 use arrow_array::{
@@ -12,7 +8,10 @@ use arrow_array::{
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMillisecondType},
 };
-use flowlake_common::{pages::PageFile, time};
+use flowlake_common::{
+    pages::{PageFile, guarded},
+    time,
+};
 use parquet::{
     arrow::ArrowSchemaConverter,
     basic::Compression,
@@ -45,14 +44,9 @@ pub struct Report {
 #[must_use]
 pub fn validate(path: &Path) -> Report {
     let mut report = Report::default();
-    // The Parquet library gives up on some contradictions of a hostile file by a panic.
-    let checked = panic::catch_unwind(AssertUnwindSafe(|| check(path, &mut report)));
-    let error = match checked {
-        Ok(Ok(())) => return report,
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => "its metadata contradict each other".to_owned(),
-    };
-    report.problems.push(format!("cannot be read: {error}"));
+    if let Err(error) = guarded(|| check(path, &mut report)) {
+        report.problems.push(format!("cannot be read: {error}"));
+    }
     report
 }
 

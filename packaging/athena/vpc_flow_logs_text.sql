@@ -1,0 +1,80 @@
+-- VPC flow logs as text with every field of versions 2 to 11: what flowlake-agent writes with --log-format all, and AWS with all 54 fields in
+-- this order. Columns go by position: another order of fields needs the columns in that order. Lines with fewer fields (the default format,
+-- versions 2 to 5 in this order) leave the last columns NULL, so this table reads them too.
+-- Replace DOC-EXAMPLE-BUCKET/prefix (twice), both lists and the first day. Partitions are log_account, log_region and log_date, as
+-- account_id and region are columns of the data.
+-- For AWSLogs/<account>/vpcflowlogs/<region>/yyyy/MM/dd/, with or without folders for hours below.
+CREATE EXTERNAL TABLE IF NOT EXISTS vpc_flow_logs_text (
+  `version` int,
+  `account_id` string,
+  `interface_id` string,
+  `srcaddr` string,
+  `dstaddr` string,
+  `srcport` int,
+  `dstport` int,
+  `protocol` bigint,
+  `packets` bigint,
+  `bytes` bigint,
+  `start` bigint,
+  `end` bigint,
+  `action` string,
+  `log_status` string,
+  `vpc_id` string,
+  `subnet_id` string,
+  `instance_id` string,
+  `tcp_flags` int,
+  `type` string,
+  `pkt_srcaddr` string,
+  `pkt_dstaddr` string,
+  `region` string,
+  `az_id` string,
+  `sublocation_type` string,
+  `sublocation_id` string,
+  `pkt_src_aws_service` string,
+  `pkt_dst_aws_service` string,
+  `flow_direction` string,
+  `traffic_path` int,
+  `ecs_cluster_arn` string,
+  `ecs_cluster_name` string,
+  `ecs_container_instance_arn` string,
+  `ecs_container_instance_id` string,
+  `ecs_container_id` string,
+  `ecs_second_container_id` string,
+  `ecs_service_name` string,
+  `ecs_task_definition_arn` string,
+  `ecs_task_arn` string,
+  `ecs_task_id` string,
+  `reject_reason` string,
+  `resource_id` string,
+  `encryption_status` int,
+  `instance_tag` string,
+  `instance_tag_2` string,
+  `interface_tag` string,
+  `interface_tag_2` string,
+  `asg_tag` string,
+  `asg_tag_2` string,
+  `interface_type` string,
+  `next_hop_interface_id` string,
+  `next_hop_subnet_id` string,
+  `next_hop_az_id` string,
+  `next_hop_vpc_id` string,
+  `next_hop_interface_type` string
+)
+PARTITIONED BY (log_account string, log_region string, log_date string)
+ROW FORMAT DELIMITED FIELDS TERMINATED BY ' '
+STORED AS TEXTFILE
+LOCATION 's3://DOC-EXAMPLE-BUCKET/prefix/AWSLogs/'
+TBLPROPERTIES (
+  "skip.header.line.count" = "1",
+  "projection.enabled" = "true",
+  "projection.log_account.type" = "enum",
+  "projection.log_account.values" = "111122223333,444455556666",
+  "projection.log_region.type" = "enum",
+  "projection.log_region.values" = "eu-central-1,us-east-1",
+  "projection.log_date.type" = "date",
+  "projection.log_date.format" = "yyyy/MM/dd",
+  "projection.log_date.range" = "2026/01/01,NOW",
+  "projection.log_date.interval" = "1",
+  "projection.log_date.interval.unit" = "DAYS",
+  "storage.location.template" = "s3://DOC-EXAMPLE-BUCKET/prefix/AWSLogs/${log_account}/vpcflowlogs/${log_region}/${log_date}/"
+);
