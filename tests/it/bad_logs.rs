@@ -1,8 +1,14 @@
 //! What is wrong with a log is said with file, line and cause; what was good is delivered.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command, sync::Arc};
 
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, types::Int32Type};
 use flowlake_tests::random::Random;
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, GzipLevel, ZstdLevel},
+    file::properties::{WriterProperties, WriterPropertiesBuilder},
+};
 
 use crate::support::{converter, gzip, lake_files, rows, run, run_with_input, tree, write};
 
@@ -19,9 +25,20 @@ struct Converted {
 
 impl Converted {
     fn from(content: &[u8], options: &[&str]) -> Self {
+        Self::by(converter(), content, options)
+    }
+
+    /// Converts with no more than 400 MiB of memory to be had.
+    fn bounded(content: &[u8]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -v 409600 && exec \"$0\" \"$@\""]).arg(converter().get_program());
+        Self::by(shell, content, &[])
+    }
+
+    fn by(mut program: Command, content: &[u8], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = write(folder.path(), "input", content);
-        let ran = run(converter()
+        let ran = run(program
             .arg("convert")
             .arg(file)
             .arg("--lake")
@@ -190,6 +207,71 @@ fn hostile_logs_take_bounded_memory_and_the_good_part_is_kept() {
         assert!(converted.rows() >= rows, "{}", ran.stderr);
         assert!(converted.rejects().len() < 70_000);
     }
+}
+
+/// A Parquet file of columns, written with settings.
+fn parquet(columns: Vec<(&str, ArrayRef)>, properties: WriterPropertiesBuilder) -> Vec<u8> {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// Columns that place a record, for so many rows.
+fn placed(rows: usize) -> Vec<(&'static str, ArrayRef)> {
+    vec![
+        ("start", Arc::new(Int64Array::from(vec![1_700_000_000; rows]))),
+        ("account_id", Arc::new(StringArray::from(vec!["123456789012"; rows]))),
+        ("region", Arc::new(StringArray::from(vec!["us-east-1"; rows]))),
+    ]
+}
+
+/// A page that unpacks to more than a reader holds, a text that very many rows refer to, a page that is not what its header
+/// says, and a file without its end: memory is bounded (the program gets no more), and what comes before is kept.
+#[test]
+fn hostile_parquet_takes_bounded_memory_and_the_good_part_is_kept() {
+    const MIB: usize = 1 << 20;
+    let gzip = || WriterProperties::builder().set_compression(Compression::GZIP(GzipLevel::default()));
+    let texts =
+        |name: &'static str, texts: Vec<String>| -> (&str, ArrayRef) { (name, Arc::new(StringArray::from(texts))) };
+
+    let zstd = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+    let large = "x".repeat(300 * MIB);
+    let bomb = parquet([placed(1), vec![texts("vpc_id", vec![large])]].concat(), zstd.set_dictionary_enabled(false));
+    assert!(bomb.len() < MIB);
+    let converted = Converted::bounded(&bomb);
+    assert_eq!((converted.rows(), converted.ran.code), (0, 1));
+    converted.ran.says("its pages unpack to more than 256 MiB at one time");
+
+    // 500 rows of 1 MiB each.
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["y".repeat(MIB)]));
+    let repeated = DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; 500]), text);
+    let many = parquet([placed(500), vec![("vpc_id", Arc::new(repeated) as ArrayRef)]].concat(), gzip());
+    assert!(many.len() < MIB);
+    let converted = Converted::bounded(&many);
+    assert_eq!((converted.rows(), converted.ran.code), (0, 1));
+    converted.ran.says("500 rejected lines").says("line 1: a row of 1048597 bytes");
+
+    // The second row group's pages are changed: the first stays.
+    let names: Vec<String> = (0..2000).map(|number| format!("vpc-{number}")).collect();
+    let groups = gzip().set_max_row_group_row_count(Some(1000)).set_dictionary_enabled(false);
+    let mut changed = parquet([placed(2000), vec![texts("vpc_id", names)]].concat(), groups);
+    let middle = changed.len() / 2;
+    changed[middle..middle + 200].fill(0);
+    let converted = Converted::bounded(&changed);
+    assert_eq!((converted.rows(), converted.ran.code), (1000, 1), "{}", converted.ran.stderr);
+    let said = &converted.ran.stderr;
+    assert!(said.contains("at line 1001") && said.contains("the 1000 records before are in the lake"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+
+    let converted = Converted::bounded(&changed[..changed.len() - 9]);
+    assert_eq!((converted.rows(), converted.ran.code), (0, 1));
+    converted.ran.says("not a VPC flow log: a Parquet file, but");
+    // A footer that says it is longer than anything.
+    let mut footer = changed.clone();
+    let length = footer.len();
+    footer[length - 8..length - 4].copy_from_slice(&[0xff, 0xff, 0xff, 0x7f]);
+    Converted::bounded(&footer).ran.ended(1).says("a footer of 2147483647 bytes");
 }
 
 #[test]

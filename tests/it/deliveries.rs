@@ -259,6 +259,64 @@ fn replayed(folder: &Path, capture: &Path, options: &[&str]) -> PathBuf {
     logs
 }
 
+/// Transit gateways: with and without header the same rows; addresses, ports, traffic and direction where those of VPC flow
+/// logs are, nobody's verdict, and what only they have in `unmapped`.
+#[test]
+fn transit_gateway_logs_are_rows() {
+    let format = Format::transit_gateway();
+    let value = |field: Field, no_data: bool| match (field, field.info().kind) {
+        (Field::Version, _) => "6".to_owned(),
+        (Field::ResourceType, _) => "TransitGateway".to_owned(),
+        (Field::AccountId, _) => "123456789012".to_owned(),
+        (Field::Region, _) => "us-east-1".to_owned(),
+        (Field::Start, _) => "1700000000".to_owned(),
+        (Field::End, _) => "1700000059".to_owned(),
+        (Field::LogStatus, _) if no_data => "NODATA".to_owned(),
+        (Field::TgwId | Field::TgwAttachmentId, _) => field.name().to_owned(),
+        _ if no_data => "-".to_owned(),
+        (Field::LogStatus, _) => "OK".to_owned(),
+        (Field::Type, _) => "IPv4".to_owned(),
+        (Field::FlowDirection, _) => "ingress".to_owned(),
+        (Field::Srcaddr, _) => "10.0.0.1".to_owned(),
+        (_, Kind::Address) => "10.1.0.1".to_owned(),
+        (_, Kind::Int32 { .. } | Kind::Int64) => (10 + field as u32).to_string(),
+        (_, Kind::Text) => field.name().to_owned(),
+    };
+    let line = |no_data| format.fields().iter().map(|field| value(*field, no_data)).collect::<Vec<_>>().join(" ");
+    let lines = format!("{}\n{}\n", line(false), line(true));
+    let mut header = Vec::new();
+    write_header(&format, &mut header);
+    let folder = tempfile::tempdir().unwrap();
+    let found = |name: &str, content: &str| {
+        let input = write(folder.path(), name, content.as_bytes());
+        let lake = folder.path().join(format!("{name}.lake"));
+        run(converter().arg("convert").arg(input).arg("--lake").arg(&lake)).ended(0);
+        run(converter().arg("validate").arg(&lake)).ended(0);
+        rows(&lake)
+    };
+    let with_header = found("with", &format!("{}{lines}", String::from_utf8(header).unwrap()));
+    assert_eq!(found("without", &lines), with_header);
+    let [flow, no_data] = &with_header[..] else {
+        panic!("{with_header:?}");
+    };
+    for part in [
+        "version: \"6\", name: \"Amazon VPC\"",
+        "src_endpoint: {port: 15, svc_name: \"pkt-src-aws-service\", ip: \"10.0.0.1\"",
+        "dst_endpoint: {port: 16, svc_name: \"pkt-dst-aws-service\", ip: \"10.1.0.1\"",
+        "direction_id: 1, direction: \"Inbound\"",
+        "traffic: {packets: 18, bytes: 19}",
+        "activity_name: \"Traffic\", activity_id: 6, action: \"Unknown\", action_id: 0",
+        "\"resource_type\" -> \"TransitGateway\", \"tgw_id\" -> \"tgw-id\", \"tgw_attachment_id\" -> \"tgw-attachment-id\"",
+        "\"tgw_pair_attachment_id\" -> \"tgw-pair-attachment-id\", \"packets_lost_no_route\" -> ",
+        "\"packets_lost_ttl_expired\" -> ",
+    ] {
+        assert!(flow.contains(part), "'{part}' is not in {flow}");
+    }
+    for part in ["status_code: \"NODATA\"", "activity_id: 0", "interface_uid: \"tgw-attachment-id\""] {
+        assert!(no_data.contains(part), "'{part}' is not in {no_data}");
+    }
+}
+
 /// One capture written as text and as Parquet, in every layout: the same records.
 #[test]
 fn text_and_parquet_of_one_capture_are_the_same_records() {

@@ -59,6 +59,9 @@ impl Rows {
                 }
                 self.header = Some(columns);
             }
+            Some(Columns::Message(column)) if *column >= self.count => {
+                return Err(format!("{} values where the message is number {}", self.count, column + 1));
+            }
             Some(Columns::Message(column)) => made.line(number, self.value(*column)?),
             Some(Columns::Fields(names)) => {
                 if names.len() != self.count {

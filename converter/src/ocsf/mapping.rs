@@ -54,10 +54,10 @@ pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placemen
     let mut destination = endpoint(record, DESTINATION, texts);
     // The interface is the receiving end of what comes in. Without a direction it goes to the source.
     interface(record, if direction_id == 1 { &mut destination } else { &mut source }, texts);
-    // OCSF wants each end identified. Where nothing else does, as in NODATA, all that is known is the interface.
+    // OCSF wants each end identified. Where nothing else does, as in NODATA, all that is known is where the flow log was kept.
     for end in [&mut source, &mut destination] {
         if [end.ip, end.svc_name, end.instance_uid, end.interface_uid].iter().all(|known| *known == Sym::NULL) {
-            end.interface_uid = texts.maybe(record.text(Field::InterfaceId));
+            end.interface_uid = texts.maybe(OBSERVERS.iter().find_map(|field| record.text(*field)));
         }
     }
     let family = record.address(Field::Srcaddr).or(record.address(Field::PktSrcaddr));
@@ -93,6 +93,9 @@ pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placemen
     };
     rows.push(row);
 }
+
+/// What kept the flow log: an interface, or what a transit gateway or a regional NAT gateway has instead.
+const OBSERVERS: [Field; 4] = [Field::InterfaceId, Field::TgwAttachmentId, Field::TgwId, Field::ResourceId];
 
 /// The fields of one end.
 struct End {
