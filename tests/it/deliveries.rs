@@ -196,6 +196,19 @@ fn text_with_and_without_header_gives_the_same_rows() {
     let exported: Vec<String> = lines.iter().map(|line| format!("2023-11-14T22:13:20.000Z {line}")).collect();
     records.are_in("CloudWatch export", &gzip(exported.join("\n").as_bytes()), &[]);
 
+    // Some exporters write milliseconds.
+    let names = records.names();
+    let is_time: Vec<bool> = names.iter().map(|name| ["start", "end"].contains(name)).collect();
+    let in_milliseconds = |line: &String| {
+        let words = line.split(' ').zip(&is_time);
+        words
+            .map(|(word, is_time)| if *is_time { format!("{word}000") } else { word.to_owned() })
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let milliseconds: Vec<String> = lines.iter().map(in_milliseconds).collect();
+    records.are_in("milliseconds", format!("{header}\n{}", milliseconds.join("\n")).as_bytes(), &[]);
+
     // Any order, with header, and without it where it is told.
     let turned = |line: &str| line.split(' ').rev().collect::<Vec<_>>().join(" ");
     let lines: Vec<String> = lines.iter().map(|line| turned(line)).collect();
