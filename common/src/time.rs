@@ -58,6 +58,24 @@ pub fn parse_day(day: &str) -> Option<i64> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
+/// An instant in microseconds since the epoch: seconds with a fraction (or milliseconds, where that is what they can only be),
+/// or a date of ISO 8601 with its offset, with or without a colon. `None` when it is neither.
+#[must_use]
+pub fn parse_microseconds(text: &str) -> Option<i64> {
+    // As seconds these would lie beyond the year 5138.
+    const SURELY_MILLISECONDS: i64 = 100_000_000_000;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.bytes().all(|byte| byte.is_ascii_digit()) && fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        let whole: i64 = whole.parse().ok()?;
+        let (unit, digits) = if whole >= SURELY_MILLISECONDS { (1000, 3) } else { (1_000_000, 6) };
+        let fraction =
+            fraction.bytes().chain([b'0'; 6]).take(digits).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        return whole.checked_mul(unit)?.checked_add(fraction);
+    }
+    let instant = text.parse::<Timestamp>().or_else(|_| Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text));
+    instant.ok().map(Timestamp::as_microsecond)
+}
+
 fn civil(seconds: i64) -> jiff::Zoned {
     let held = seconds.clamp(0, MAX_SECONDS);
     Timestamp::from_second(held).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC)

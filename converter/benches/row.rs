@@ -16,11 +16,13 @@ use flowlake_common::{
 use flowlake_converter::{
     input::{FlowLog, Item, begins_a_log},
     lake,
-    ocsf::{self, Origin, Placement, Rows, milliseconds},
+    ocsf::{self, Mapping, Origin, Placement, Rows, Version as OcsfVersion, milliseconds},
 };
 use flowlake_tests::corpus::{self, Version};
 
 const LINES: u32 = 50_000;
+const MAPPING: Mapping =
+    Mapping { origin: Origin::Aws, version: OcsfVersion::V1_1_0, judged: true, community_id: false };
 
 fn main() {
     divan::main();
@@ -52,7 +54,7 @@ fn rows(header: &Header, lines: &[String]) -> Rows {
         let record = parse_line(header, line).unwrap();
         let time = milliseconds(record.int(Field::Start).unwrap());
         let placement = Placement { account: "123456789012", region: "us-east-1", time };
-        ocsf::map(&record, header, line, placement, &mut rows);
+        ocsf::map(&record, header, line, placement, MAPPING, &mut rows);
     }
     rows
 }
@@ -114,5 +116,5 @@ fn write(bencher: Bencher, version: Version) {
     bencher
         .counter(ItemsCount::new(LINES))
         .with_inputs(|| rows(&header, &lines))
-        .bench_values(|mut rows| lake::write(&mut rows, Origin::Aws, &["input"], folder.path()).unwrap());
+        .bench_values(|mut rows| lake::write(&mut rows, MAPPING, &["input"], folder.path()).unwrap());
 }

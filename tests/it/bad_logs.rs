@@ -266,7 +266,7 @@ fn hostile_parquet_takes_bounded_memory_and_the_good_part_is_kept() {
 
     let converted = Converted::bounded(&changed[..changed.len() - 9]);
     assert_eq!((converted.rows(), converted.ran.code), (0, 1));
-    converted.ran.says("not a VPC flow log: a Parquet file, but");
+    converted.ran.says("not a flow log: a Parquet file, but");
     // A footer that says it is longer than anything.
     let mut footer = changed.clone();
     let length = footer.len();
@@ -286,7 +286,7 @@ fn what_is_no_flow_log_is_said_so() {
     ] {
         let converted = Converted::from(content, &[]);
         assert_eq!((converted.rows(), converted.ran.code), (0, 1));
-        converted.ran.says("input: not a VPC flow log: ").says(said);
+        converted.ran.says("input: not a flow log: ").says(said);
     }
     let empty = Converted::from(b"", &[]);
     assert_eq!((empty.rows(), empty.ran.code), (0, 0));

@@ -55,7 +55,7 @@ fn public_flow_logs_are_recognised_and_read() {
             }
             None => assert_eq!((ran.code, rejects), (0, 0), "{name}: {}", ran.stderr),
         }
-        if !kind.starts_with("not a VPC flow log") {
+        if !kind.starts_with("not a flow log") {
             read += 1;
             total += found;
             assert_eq!(found as u64 + rejects, records_in(&content), "{name}");

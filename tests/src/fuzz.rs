@@ -18,7 +18,7 @@ use flowlake_agent::{
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
     input::{FlowLog, Item, begins_a_log},
-    ocsf::{self, Placement, Rows},
+    ocsf::{self, Mapping, Origin, Placement, Rows, Version},
 };
 
 /// What a target does with its bytes.
@@ -188,7 +188,9 @@ fn read<R: Read>(mut log: FlowLog<R>) {
                 last = line;
                 records += 1;
                 let placement = Placement { account: "0", region: "r", time: 0 };
-                ocsf::map(&record, header, text, placement, &mut rows);
+                let mapping =
+                    Mapping { origin: Origin::Aws, version: Version::V1_1_0, judged: true, community_id: true };
+                ocsf::map(&record, header, text, placement, mapping, &mut rows);
             }
             Item::Reject(reject) => {
                 assert!(reject.line >= last && !reject.reason.is_empty());

@@ -3,6 +3,8 @@
 mod placement;
 mod settings;
 
+use std::fs;
+
 use anyhow::Context;
 use flowlake_common::{outcome::Outcome, progress::Progress, vpc};
 
@@ -13,8 +15,9 @@ use self::{
 use super::{rejects::Rejects, say};
 use crate::{
     deliver::{Delivered, Lake},
-    input::{self, InputFile, Item, Reject},
+    input::{self, InputFile, Item, Reject, Sensor},
     lake::Stage,
+    ocsf::{Mapping, Origin},
 };
 
 pub(super) use settings::Arguments;
@@ -28,17 +31,15 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
             return Outcome::Usage;
         }
     };
-    let lake = match Lake::open(&settings.lake, &settings.source) {
-        Ok(lake) => lake,
-        Err(error) => {
-            say(&format!("{error:#}"));
-            return Outcome::Failed;
-        }
-    };
+    if let Err(error) = fs::create_dir_all(&settings.lake) {
+        say(&format!("--lake: cannot make {}: {error}", settings.lake.display()));
+        return Outcome::Failed;
+    }
     // Where the lake or the rejects lie inside an input folder, they are no inputs.
     let (files, errors) = input::collect(&settings.inputs, &[&settings.lake, &settings.rejects]);
     let progress = Progress::new(Some(files.iter().map(|file| file.size).sum()));
-    let mut convert = Convert { settings, lake, progress, totals: Totals::default(), outcome: Outcome::Clean };
+    let (lakes, totals) = (Vec::new(), Totals::default());
+    let mut convert = Convert { settings, lakes, progress, totals, outcome: Outcome::Clean };
     for error in errors {
         convert.failed(&error);
     }
@@ -49,13 +50,14 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
         convert.file(file);
     }
     convert.progress.finish();
-    convert.totals.say(files.len(), &convert.lake);
+    convert.totals.say(files.len(), &convert.lakes);
     convert.outcome
 }
 
 struct Convert {
     settings: Settings,
-    lake: Lake,
+    /// The lake's sources that rows went to so far.
+    lakes: Vec<(Origin, Lake)>,
     progress: Progress,
     totals: Totals,
     outcome: Outcome,
@@ -69,15 +71,19 @@ struct Totals {
     published: u64,
     /// Rows that an earlier conversion of the same input delivered.
     already_there: u64,
+    /// Events of other kinds in logs of Suricata.
+    others: u64,
 }
 
 impl Totals {
-    fn say(&self, inputs: usize, lake: &Lake) {
-        let Self { rows, rejects, published, already_there } = self;
-        let source = lake.source().display();
+    fn say(&self, inputs: usize, lakes: &[(Origin, Lake)]) {
+        let Self { rows, rejects, published, already_there, others } = self;
+        let sources: Vec<String> = lakes.iter().map(|(_, lake)| lake.source().display().to_string()).collect();
+        let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join(", ") };
+        let others = if *others > 0 { format!("{others:>12} events that are no flows\n") } else { String::new() };
         say(&format!(
             "convert\n{inputs:>12} inputs\n{rows:>12} new rows\n{already_there:>12} rows already there\n\
-             {rejects:>12} rejected lines\n{published:>12} lake files published in {source}"
+             {rejects:>12} rejected lines\n{others}{published:>12} lake files published in {sources}"
         ));
     }
 }
@@ -108,8 +114,10 @@ impl Convert {
                 return Ok(());
             }
         };
-        let origin = vpc::origin(name);
-        let placer = Placer::new(&self.settings, &origin);
+        let mapping = self.mapping(log.sensor());
+        let lake = self.lake(mapping)?;
+        let path = vpc::origin(name);
+        let placer = Placer::new(&self.settings, mapping.origin, &path);
         if let Err(missing) = placer.can_place(log.header()) {
             self.usage(&format!("{name}: {missing}"));
             return Ok(());
@@ -117,7 +125,7 @@ impl Convert {
         let rejects_folder = self.settings.rejects.clone();
         let mut rejects = Rejects::new(&rejects_folder, name, &hash);
         let mut said = Vec::new();
-        let mut stage = Stage::new(&hash, self.settings.origin, self.lake.aside());
+        let mut stage = Stage::new(&hash, mapping, self.lakes[lake].1.aside());
         let (mut rows, mut damaged) = (0, None);
         loop {
             let reject = match log.next_item() {
@@ -141,12 +149,14 @@ impl Convert {
             said.extend(rejects.keep(&reject)?);
         }
         let staged = stage.finish()?;
+        let others = log.others();
         // Damage inside the file is part of what its hash names. A file that was cut or failed meanwhile is another one.
         let read = input::finish(log.into_source()).context("cannot be read to its end")?;
         anyhow::ensure!(read == hash, "changed while it was read");
         for message in said {
             self.failed(&message);
         }
+        self.totals.others += others;
         let rejected = rejects.count();
         self.totals.rejects += rejected;
         if let Some((count, path)) = rejects.finish()? {
@@ -154,11 +164,11 @@ impl Convert {
         }
         // Also when every line was rejected: they are converted from their own file, and must not come twice.
         if !staged.is_empty() || rejected > 0 {
-            self.lake.settle(&hash, &staged)?;
+            self.lakes[lake].1.settle(&hash, &staged)?;
         }
         for file in staged {
             let new = file.rows as u64;
-            match self.lake.publish(file)? {
+            match self.lakes[lake].1.publish(file)? {
                 Delivered::Published => {
                     self.totals.published += 1;
                     self.totals.rows += new;
@@ -170,6 +180,28 @@ impl Convert {
             self.failed(&format!("{name}: {damage}; the {rows} records before are in the lake"));
         }
         Ok(())
+    }
+
+    /// How a sensor's records are mapped.
+    fn mapping(&self, sensor: Sensor) -> Mapping {
+        let of_flow_logs = self.settings.mapping;
+        let origin = match sensor {
+            Sensor::FlowLog => of_flow_logs.origin,
+            Sensor::Zeek => Origin::Zeek,
+            Sensor::Suricata => Origin::Suricata,
+        };
+        Mapping { origin, ..of_flow_logs }
+    }
+
+    /// The place of the lake's source for these rows.
+    fn lake(&mut self, mapping: Mapping) -> anyhow::Result<usize> {
+        if let Some(place) = self.lakes.iter().position(|(origin, _)| *origin == mapping.origin) {
+            return Ok(place);
+        }
+        let source = self.settings.source.as_deref().unwrap_or(mapping.origin.source());
+        let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
+        self.lakes.push((mapping.origin, Lake::open(&self.settings.lake, source, &kind)?));
+        Ok(self.lakes.len() - 1)
     }
 
     fn failed(&mut self, message: &str) {

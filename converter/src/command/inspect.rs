@@ -18,7 +18,7 @@ use flowlake_common::{
 
 use super::say;
 use crate::{
-    input::{self, Damage, FlowLog, Headers, InputFile, Item, Source},
+    input::{self, Damage, FlowLog, Headers, InputFile, Item, Sensor, Source},
     ocsf::milliseconds,
 };
 
@@ -189,14 +189,22 @@ impl Found {
         let known: Vec<Field> = Field::all().filter(|field| header.has(*field)).collect();
         let newest = known.iter().map(|field| field.info().version).max().unwrap_or_default();
         let gateway = header.has(Field::ResourceType) || header.has(Field::TgwId);
-        let whose = if gateway { "transit gateway flow log" } else { "VPC flow log" };
+        let whose = if gateway { "transit gateway flow log".to_owned() } else { log.sensor().to_string() };
         let mut text = line("kind", &format!("{whose}, {}{packed}{headers}", log.dialect()));
-        text += &line("fields", &format!("{}, up to version {newest}: {}", header.columns().len(), names(header)));
-        if !header.unknown().is_empty() {
-            text += &line("not known", &format!("{}; they are kept in `unmapped`", header.unknown().join(" ")));
+        if log.sensor() == Sensor::FlowLog {
+            text += &line("fields", &format!("{}, up to version {newest}: {}", header.columns().len(), names(header)));
+            if !header.unknown().is_empty() {
+                text += &line("not known", &format!("{}; they are kept in `unmapped`", header.unknown().join(" ")));
+            }
+            text += &line("versions", &counts(&self.versions));
+        } else {
+            // One for each direction that had packets.
+            text += &line("unmapped", &header.unknown().join(" "));
         }
-        text += &line("versions", &counts(&self.versions));
         text += &line("records", &format!("{}: {}", self.records, counts(&self.statuses)));
+        if log.others() > 0 {
+            text += &line("others", &format!("{} events that are no flows", log.others()));
+        }
         if let Some((first, last)) = self.span {
             text += &line("time", &format!("{} to {}", clock(first), clock(last)));
         }

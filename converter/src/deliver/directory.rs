@@ -31,11 +31,12 @@ pub enum Delivered {
 }
 
 impl Lake {
-    /// Opens the lake, making its folders.
+    /// Opens a source of the lake, making its folders. `kind` says whose rows it has and in which version, once and for ever: all
+    /// files of a source are one table.
     ///
     /// # Errors
-    /// When they cannot be made.
-    pub fn open(root: &Path, source: &str) -> anyhow::Result<Self> {
+    /// When they cannot be made, or the source has rows of another kind.
+    pub fn open(root: &Path, source: &str, kind: &str) -> anyhow::Result<Self> {
         let lake = Self {
             source: root.join("ext").join(source),
             aside: root.join(".flowlake"),
@@ -44,6 +45,12 @@ impl Lake {
         aside::remove_stale(&lake.aside, "part-");
         for folder in [&lake.source, &lake.aside] {
             fs::create_dir_all(folder).with_context(|| format!("--lake: cannot make {}", folder.display()))?;
+        }
+        let kinds = root.join(".flowlake/sources");
+        let there = fs::create_dir_all(&kinds).and_then(|()| keep(&kinds, source, kind));
+        let there = there.with_context(|| format!("--lake: cannot write in {}", kinds.display()))?;
+        if let Some(other) = there.filter(|there| there != kind) {
+            bail!("the lake's source {source} has {other}, and not {kind}; name another with --source");
         }
         Ok(lake)
     }
@@ -71,25 +78,16 @@ impl Lake {
         plan.sort();
         let plan = plan.concat();
         fs::create_dir_all(&self.plans)?;
-        let path = self.plans.join(input);
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.plans)?;
-        file.write_all(plan.as_bytes())?;
-        file.as_file().sync_all()?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => sync_folder(&self.plans).context("cannot write down what is to be delivered"),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                if fs::read_to_string(&path)? == plan {
-                    return Ok(());
-                }
-                bail!(
-                    "it was delivered before, with other options or other rows, as {} says; nothing was added. Lines that were \
-                     rejected then are converted from their own file in --rejects; to deliver all of it anew, remove its \
-                     objects and that file",
-                    path.display()
-                );
-            }
-            Err(error) => Err(error.error).context("cannot write down what is to be delivered"),
+        let there = keep(&self.plans, input, &plan).context("cannot write down what is to be delivered")?;
+        if there.is_some_and(|there| there != plan) {
+            bail!(
+                "it was delivered before, with other options or other rows, as {} says; nothing was added. Lines that were \
+                 rejected then are converted from their own file in --rejects; to deliver all of it anew, remove its \
+                 objects and that file",
+                self.plans.join(input).display()
+            );
         }
+        Ok(())
     }
 
     /// Publishes a file under its name, durably, unless it is there already.
@@ -115,6 +113,19 @@ impl Lake {
             }
             Err(error) => Err(error.error).with_context(cannot),
         }
+    }
+}
+
+/// Writes a small file once and for ever; gives what is there when it was written before.
+fn keep(folder: &Path, name: &str, content: &str) -> io::Result<Option<String>> {
+    let path = folder.join(name);
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    file.write_all(content.as_bytes())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => sync_folder(folder).map(|()| None),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => fs::read_to_string(&path).map(Some),
+        Err(error) => Err(error.error),
     }
 }
 

@@ -11,7 +11,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::made::{Made, MadeKind, column_name, whole_number};
+use super::{
+    made::{Made, MadeKind, column_name, whole_number},
+    sensor::{Plan, Sensor},
+    suricata, zeek,
+};
 
 /// Unpacked bytes of what is packed inside of a value. A subscription packs 1 MB at most.
 const MAX_UNPACKED: u64 = 64 << 20;
@@ -61,19 +65,26 @@ impl<'a> Object<'a> {
 }
 
 /// Makes lines of a JSON value. What is wrong with it is returned; lines that were made before that are good.
-pub(super) fn lines_of_value(number: u64, value: &[u8], made: &mut Made) -> Result<(), String> {
+pub(super) fn lines_of_value(
+    number: u64,
+    value: &[u8],
+    made: &mut Made,
+    plan: &mut Option<Plan>,
+) -> Result<(), String> {
     let value: &RawValue = serde_json::from_slice(value).map_err(|error| format!("no JSON: {error}"))?;
-    Walk { number, made }.value(value, 0)
+    Walk { number, made, plan }.value(value, 0)
 }
 
 /// Makes lines of a base64 word with a packed subscription in it.
-pub(super) fn lines_of_word(number: u64, word: &[u8], made: &mut Made) -> Result<(), String> {
-    Walk { number, made }.base64(word, 0)
+pub(super) fn lines_of_word(number: u64, word: &[u8], made: &mut Made, plan: &mut Option<Plan>) -> Result<(), String> {
+    Walk { number, made, plan }.base64(word, 0)
 }
 
 struct Walk<'m> {
     number: u64,
     made: &'m mut Made,
+    /// How the last conversation of another sensor was read; most have the same keys as the one before.
+    plan: &'m mut Option<Plan>,
 }
 
 impl Walk<'_> {
@@ -97,6 +108,16 @@ impl Walk<'_> {
         if object.get("messageType").is_some_and(|kind| kind.get() == "\"CONTROL_MESSAGE\"") {
             return Ok(());
         }
+        if object.get("event_type").is_some() && object.get("timestamp").is_some() {
+            return self.suricata(object);
+        }
+        if object.get("id.orig_h").is_some() && object.get("ts").is_some() {
+            return self.zeek(object);
+        }
+        // AWS Network Firewall wraps Suricata's events.
+        if let (Some(_), Some(event)) = (object.get("firewall_name"), object.get("event")) {
+            return self.value(event, depth + 1);
+        }
         let nested = LISTS.iter().chain(&WRAPPERS).find_map(|key| object.get(key));
         if let Some(nested) = nested.filter(|nested| nested.get().starts_with(['[', '{'])) {
             return self.value(nested, depth + 1);
@@ -111,6 +132,44 @@ impl Walk<'_> {
             Some(data) => self.base64(string(data)?.as_bytes(), depth),
             None => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
         }
+    }
+
+    fn zeek(&mut self, object: &Object<'_>) -> Result<(), String> {
+        let path = object.get("_path").map_or(Ok(Cow::Borrowed("?")), string)?;
+        zeek::is_conn(object.0.iter().map(|(name, _)| name.as_ref()), &path)?;
+        let columns: Vec<(Cow<'_, str>, &RawValue)> =
+            object.0.iter().map(|(name, value)| (name.clone(), *value)).collect();
+        self.conversation(Sensor::Zeek, &columns)
+    }
+
+    fn suricata(&mut self, object: &Object<'_>) -> Result<(), String> {
+        let is_flow = object.get("event_type").is_some_and(|kind| matches!(kind.get(), "\"flow\"" | "\"netflow\""));
+        if !is_flow {
+            self.made.other();
+            return Ok(());
+        }
+        let mut columns = Vec::new();
+        for (name, value) in &object.0 {
+            if suricata::OBJECTS.contains(&name.as_ref()) && value.get().starts_with('{') {
+                let inner: Object<'_> = parse(value)?;
+                columns.extend(inner.0.into_iter().map(|(key, value)| (Cow::Owned(format!("{name}.{key}")), value)));
+            } else {
+                columns.push((name.clone(), *value));
+            }
+        }
+        self.conversation(Sensor::Suricata, &columns)
+    }
+
+    fn conversation(&mut self, sensor: Sensor, columns: &[(Cow<'_, str>, &RawValue)]) -> Result<(), String> {
+        let names = || columns.iter().map(|(name, _)| name.as_ref());
+        let values: Vec<Cow<'_, str>> = columns.iter().map(|(_, value)| plain(value)).collect::<Result<_, _>>()?;
+        if !self.plan.as_ref().is_some_and(|plan| plan.is_of(sensor, names())) {
+            *self.plan = Some(Plan::new(sensor, names()));
+        }
+        let Some(plan) = self.plan.as_ref() else {
+            return Ok(());
+        };
+        plan.lines(self.number, &|place| values.get(place).map_or("", AsRef::as_ref), self.made)
     }
 
     /// A message: a line or several of a flow log, or JSON again.
@@ -146,6 +205,15 @@ impl Walk<'_> {
         }
         self.made.finish(self.number, MadeKind::Line);
         Ok(())
+    }
+}
+
+/// A value as a word: what is not there is empty.
+fn plain(value: &RawValue) -> Result<Cow<'_, str>, String> {
+    match value.get() {
+        "null" | "[]" | "{}" => Ok(Cow::Borrowed("")),
+        text if text.starts_with('"') => string(value),
+        text => Ok(Cow::Borrowed(whole_number(text))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A flow log file: records, and the header by which each of them is read, until its end.
 
-use std::{io::Read, str};
+use std::{collections::VecDeque, io::Read, str};
 
 use ::parquet::file::reader::ChunkReader;
 use flowlake_common::vpc::{Column, Format, Header, Record, default_format, parse_line};
@@ -9,11 +9,15 @@ use super::{
     lines::{Damage, Line},
     parquet::Batches,
     rows::{Dialect, Row, Rows},
+    sensor::Sensor,
 };
+
+/// Values before the first record that may give none; what has more of them is no flow log.
+const MAX_BEFORE: usize = 100;
 
 /// A file that is no flow log, as far as it can be told.
 #[derive(Debug, thiserror::Error)]
-#[error("not a VPC flow log: {0}")]
+#[error("not a flow log: {0}")]
 pub struct NotAFlowLog(String);
 
 /// A flow log file whose first line was understood.
@@ -24,6 +28,12 @@ pub struct FlowLog<R> {
     headers: Headers,
     /// Whether this is a file of rejects: only there comments are comments.
     comments: bool,
+    /// Whose records its first are.
+    sensor: Sensor,
+    /// What stood before its first record and gives none: number, why, and the bytes; the first of them comes next.
+    before: VecDeque<(u64, String, Vec<u8>)>,
+    /// The one of these that was given last.
+    given: Vec<u8>,
 }
 
 /// Where the names of the columns come from.
@@ -108,6 +118,20 @@ impl<R: Read> FlowLog<R> {
     fn behind_header(mut rows: Rows<R>, given: Option<&Format>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
         let dialect = rows.dialect();
         let mut comments = false;
+        // A log that was cut at its start, say: what can be read of it is read.
+        let mut before = VecDeque::new();
+        while before.len() < MAX_BEFORE && matches!(dialect, Dialect::Json | Dialect::Base64) {
+            match rows.next_row()? {
+                Some((number, Row::Bad(reason, bytes))) => {
+                    before.push_back((number, reason.to_owned(), bytes.to_vec()));
+                }
+                Some(_) => {
+                    rows.unread();
+                    break;
+                }
+                None => break,
+            }
+        }
         let mut first = rows.next_row()?;
         if matches!(first, Some((_, Row::Line(Line::Whole(line)))) if line.starts_with(COMMENT.as_bytes())) {
             comments = true;
@@ -115,7 +139,15 @@ impl<R: Read> FlowLog<R> {
         }
         let no = |why: String| Ok(Err(NotAFlowLog(why)));
         let (header, headers) = match first {
-            None => return Ok(Ok(None)),
+            None if !before.is_empty() => {
+                let (number, reason, _) = &before[0];
+                return no(format!("read as {dialect}, line {number}: {reason}"));
+            }
+            None => {
+                let events = rows.others();
+                let none = "events of Suricata's, none of them a flow: its eve-log needs the types flow or netflow";
+                return if events > 0 { no(format!("{events} {none}")) } else { Ok(Ok(None)) };
+            }
             // What CloudWatch Logs leaves in a bucket before it exports.
             Some((_, Row::Line(Line::Whole(b"Permission Check Successful")))) => return Ok(Ok(None)),
             Some((_, Row::Header(names))) => match Header::parse(names) {
@@ -137,13 +169,27 @@ impl<R: Read> FlowLog<R> {
             Some((_, Row::Line(Line::CutOff(_)))) => return no("cut off inside the header line".to_owned()),
             Some((number, Row::Bad(reason, _))) => return no(format!("read as {dialect}, line {number}: {reason}")),
         };
-        Ok(Ok(Some(Self { rows, header, headers, comments })))
+        let sensor = Sensor::of(&header);
+        let given = Vec::new();
+        Ok(Ok(Some(Self { rows, header, headers, comments, sensor, before, given })))
     }
 
     /// The header that counts.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Whose records it has.
+    #[must_use]
+    pub fn sensor(&self) -> Sensor {
+        self.sensor
+    }
+
+    /// Events of other kinds among its own that were passed over so far.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.rows.others()
     }
 
     /// What its records are written in.
@@ -169,7 +215,11 @@ impl<R: Read> FlowLog<R> {
     /// # Errors
     /// When the stream cannot be read on; everything before was given.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, Damage> {
-        let Self { rows, header, headers, comments } = self;
+        let Self { rows, header, headers, comments, sensor, before, given } = self;
+        if let Some((number, reason, bytes)) = before.pop_front() {
+            *given = bytes;
+            return Ok(reject(number, reason, given, header, false));
+        }
         let Some((number, row)) = rows.next_row()? else {
             return Ok(None);
         };
@@ -203,6 +253,11 @@ impl<R: Read> FlowLog<R> {
                 return Ok(reject(number, reason, bytes, header, true));
             }
         };
+        // Each sensor has a lake source of its own.
+        if Sensor::of(header) != *sensor && Header::parse(text).is_err() {
+            let reason = format!("of another sensor than the file's first record, which is of a {sensor}");
+            return Ok(reject(number, reason, bytes, header, true));
+        }
         let text = if *headers == Headers::InFile { text } else { behind_timestamp(text) };
         let mut result = parse_line(header, text);
         if result.is_err()

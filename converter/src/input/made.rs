@@ -1,7 +1,7 @@
 //! Lines made from what is no text: a JSON value, a row of CSV or of Parquet becomes a line behind a header line, and from
 //! there on there is one way for all.
 
-use std::{borrow::Cow, fmt::Write, ops::Range};
+use std::{borrow::Cow, fmt::Write, net::IpAddr, ops::Range};
 
 use flowlake_common::vpc::Field;
 
@@ -28,6 +28,8 @@ pub(super) struct Made {
     begin: usize,
     /// The header that was made last.
     header: String,
+    /// Events that give no line because they are of another kind, so far.
+    others: u64,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,32 @@ impl Made {
     /// Appends a number to the line.
     pub(super) fn number(&mut self, value: i64) {
         self.word(itoa::Buffer::new().format(value));
+    }
+
+    /// Appends a number to the line, if there is one.
+    pub(super) fn maybe(&mut self, value: Option<u64>) {
+        match value {
+            Some(value) => self.word(itoa::Buffer::new().format(value)),
+            None => self.word(""),
+        }
+    }
+
+    /// Appends an address to the line.
+    pub(super) fn address(&mut self, address: IpAddr) {
+        self.word("");
+        self.text.pop();
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "{address}");
+    }
+
+    /// An event of another kind.
+    pub(super) fn other(&mut self) {
+        self.others += 1;
+    }
+
+    /// How many of these there were.
+    pub(super) fn others(&self) -> u64 {
+        self.others
     }
 
     /// Ends the line.

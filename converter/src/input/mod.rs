@@ -11,9 +11,13 @@ mod log;
 mod made;
 mod parquet;
 mod rows;
+mod sensor;
+mod suricata;
 mod values;
+mod zeek;
 
 pub use file::{InputFile, Source, collect, finish};
 pub use lines::{Damage, Line, Lines, MAX_LINE};
 pub use log::{COMMENT, FlowLog, Headers, Item, NotAFlowLog, Reject, begins_a_log};
 pub use rows::Dialect;
+pub use sensor::{Mapped, Role, Sensor};

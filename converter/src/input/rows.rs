@@ -11,7 +11,9 @@ use super::{
     lines::{Damage, Line, Lines, MAX_LINE},
     made::{Made, MadeKind},
     parquet::Batches,
+    sensor::Plan,
     values::{Value, Values},
+    zeek,
 };
 
 /// What the records of a file are written in.
@@ -27,6 +29,8 @@ pub enum Dialect {
     Base64,
     /// Apache Parquet.
     Parquet,
+    /// Zeek's tab-separated values with their header.
+    Zeek,
 }
 
 impl fmt::Display for Dialect {
@@ -37,6 +41,7 @@ impl fmt::Display for Dialect {
             Self::Json => "JSON",
             Self::Base64 => "JSON in base64",
             Self::Parquet => "Parquet",
+            Self::Zeek => "tab-separated values",
         })
     }
 }
@@ -53,6 +58,7 @@ impl Dialect {
         match start.first() {
             Some(b'{' | b'[') => Self::Json,
             _ if start.starts_with(BASE64_GZIP) => Self::Base64,
+            _ if zeek::begins_tsv(start) => Self::Zeek,
             _ => {
                 let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 if csv::begins_csv(line.trim_ascii_end()) { Self::Csv } else { Self::Text }
@@ -124,7 +130,8 @@ pub(super) enum Rows<R> {
     Text(Lines<Peeked<R>>),
     Csv(Lines<Peeked<R>>, Box<csv::Rows>, Made),
     /// JSON values or base64 words.
-    Values(Values<Peeked<R>>, Dialect, Made),
+    Values(Values<Peeked<R>>, Dialect, Made, Option<Plan>),
+    Zeek(Lines<Peeked<R>>, Box<zeek::Tsv>, Made),
     /// The rows, and the stream, which is not read.
     Parquet(Box<Batches>, Made, R),
 }
@@ -135,7 +142,10 @@ impl<R: Read> Rows<R> {
         let stream = Peeked::new(reader);
         match Dialect::sniff(&stream.start) {
             Dialect::Csv => Self::Csv(Lines::new(stream), Box::default(), Made::default()),
-            dialect @ (Dialect::Json | Dialect::Base64) => Self::Values(Values::new(stream), dialect, Made::default()),
+            dialect @ (Dialect::Json | Dialect::Base64) => {
+                Self::Values(Values::new(stream), dialect, Made::default(), None)
+            }
+            Dialect::Zeek => Self::Zeek(Lines::new(stream), Box::default(), Made::default()),
             Dialect::Text | Dialect::Parquet => Self::Text(Lines::new(stream)),
         }
     }
@@ -151,14 +161,15 @@ impl<R: Read> Rows<R> {
         match self {
             Self::Text(_) => Dialect::Text,
             Self::Csv(..) => Dialect::Csv,
-            Self::Values(_, dialect, _) => *dialect,
+            Self::Values(_, dialect, ..) => *dialect,
+            Self::Zeek(..) => Dialect::Zeek,
             Self::Parquet(..) => Dialect::Parquet,
         }
     }
 
     pub(super) fn into_reader(self) -> R {
         match self {
-            Self::Text(lines) | Self::Csv(lines, ..) => lines.into_reader().reader,
+            Self::Text(lines) | Self::Csv(lines, ..) | Self::Zeek(lines, ..) => lines.into_reader().reader,
             Self::Values(values, ..) => values.into_reader().reader,
             Self::Parquet(_, _, reader) => reader,
         }
@@ -168,8 +179,16 @@ impl<R: Read> Rows<R> {
     pub(super) fn unread(&mut self) {
         match self {
             Self::Text(lines) => lines.unread(),
-            Self::Csv(_, _, made) | Self::Values(_, _, made) | Self::Parquet(_, made, _) => made.unread(),
+            Self::Csv(_, _, made)
+            | Self::Values(_, _, made, _)
+            | Self::Zeek(_, _, made)
+            | Self::Parquet(_, made, _) => made.unread(),
         }
+    }
+
+    /// Events of other kinds that were passed over.
+    pub(super) fn others(&self) -> u64 {
+        if let Self::Values(_, _, made, _) = self { made.others() } else { 0 }
     }
 
     /// The next row and its number in the file, counted from 1: of a line, of the line on which a JSON value begins, or of a
@@ -187,21 +206,21 @@ impl<R: Read> Rows<R> {
                     let Some((number, line)) = lines.next_line()? else {
                         return Ok(None);
                     };
-                    let (result, bytes) = match line {
-                        Line::Whole(bytes) => {
-                            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-                            (rows.line(number, bytes, made), bytes)
-                        }
-                        Line::TooLong(start, length) => (Err(format!("a row of {length} bytes")), start),
-                        Line::CutOff(bytes) => (Err("cut off inside of a row".to_owned()), bytes),
-                    };
-                    if let Err(reason) = result {
-                        made.bad(number, reason, bytes);
-                    }
+                    make(number, line, made, |bytes, made| rows.line(number, bytes, made));
                 }
                 Ok(next_made(made))
             }
-            Self::Values(values, dialect, made) => {
+            Self::Zeek(lines, tsv, made) => {
+                while made.is_empty() {
+                    made.clear();
+                    let Some((number, line)) = lines.next_line()? else {
+                        return Ok(None);
+                    };
+                    make(number, line, made, |bytes, made| tsv.line(number, bytes, made));
+                }
+                Ok(next_made(made))
+            }
+            Self::Values(values, dialect, made, plan) => {
                 // A value may give no line: a control message.
                 while made.is_empty() {
                     made.clear();
@@ -209,9 +228,9 @@ impl<R: Read> Rows<R> {
                         return Ok(None);
                     };
                     let (result, bytes) = match value {
-                        Value::Json(bytes) => (lines_of_value(number, bytes, made), bytes),
+                        Value::Json(bytes) => (lines_of_value(number, bytes, made, plan), bytes),
                         Value::Word(bytes) if *dialect == Dialect::Base64 => {
-                            (lines_of_word(number, bytes, made), bytes)
+                            (lines_of_word(number, bytes, made, plan), bytes)
                         }
                         Value::Word(bytes) => (Err("no JSON object".to_owned()), bytes),
                         Value::TooLong(length) => (Err(format!("a JSON value of {length} bytes")), &b""[..]),
@@ -233,6 +252,21 @@ impl<R: Read> Rows<R> {
                 Ok(next_made(made))
             }
         }
+    }
+}
+
+/// Makes what a line gives; of one that gives nothing, why.
+fn make(number: u64, line: Line<'_>, made: &mut Made, read: impl FnOnce(&[u8], &mut Made) -> Result<(), String>) {
+    let (result, bytes) = match line {
+        Line::Whole(bytes) => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            (read(bytes, made), bytes)
+        }
+        Line::TooLong(start, length) => (Err(format!("a row of {length} bytes")), start),
+        Line::CutOff(bytes) => (Err("cut off inside of a row".to_owned()), bytes),
+    };
+    if let Err(reason) = result {
+        made.bad(number, reason, bytes);
     }
 }
 

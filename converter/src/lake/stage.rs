@@ -10,7 +10,7 @@ use flowlake_common::{
 use tempfile::TempPath;
 
 use super::{partition::Partition, writer};
-use crate::ocsf::{self, Origin, Placement, Rows};
+use crate::ocsf::{self, Mapping, Placement, Rows};
 
 /// Partitions of one input whose rows are held at once; none has a file open. Beyond, the fullest is written.
 const MAX_PARTITIONS: usize = 1024;
@@ -38,7 +38,7 @@ pub struct Staged {
 pub struct Stage<'a> {
     /// The input's SHA-256.
     input: &'a str,
-    origin: Origin,
+    mapping: Mapping,
     /// The folder for files written aside, on the lake's file system.
     aside: &'a Path,
     open: Vec<Open>,
@@ -57,8 +57,8 @@ struct Open {
 impl<'a> Stage<'a> {
     /// Nothing yet.
     #[must_use]
-    pub fn new(input: &'a str, origin: Origin, aside: &'a Path) -> Self {
-        Self { input, origin, aside, open: Vec::new(), staged: Vec::new(), parts: HashMap::new(), since_look: 0 }
+    pub fn new(input: &'a str, mapping: Mapping, aside: &'a Path) -> Self {
+        Self { input, mapping, aside, open: Vec::new(), staged: Vec::new(), parts: HashMap::new(), since_look: 0 }
     }
 
     /// Maps a record, read from `line` by `header`, into its partition, whose Region and account are the lake's.
@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
                 self.open.len() - 1
             }
         };
-        ocsf::map(record, header, line, placement, &mut self.open[place].rows);
+        ocsf::map(record, header, line, placement, self.mapping, &mut self.open[place].rows);
         self.since_look += 1;
         if self.since_look == LOOK_EVERY {
             self.since_look = 0;
@@ -126,7 +126,7 @@ impl<'a> Stage<'a> {
         let name = format!("{}-{part:05}.parquet", self.input);
         *part += 1;
         let count = open.rows.len();
-        let file = writer::write(&mut open.rows, self.origin, &[self.input], self.aside)
+        let file = writer::write(&mut open.rows, self.mapping, &[self.input], self.aside)
             .with_context(|| format!("cannot write a lake file in {}", self.aside.display()))?;
         self.staged.push(Staged { partition: open.partition, name, file, rows: count });
         Ok(())

@@ -23,7 +23,7 @@ use parquet::{
 };
 use tempfile::TempPath;
 
-use crate::ocsf::{Origin, Rows, batches, schema};
+use crate::ocsf::{Mapping, Rows, Version, batches, schema};
 
 /// The footer key whose value lists the SHA-256 names of the inputs that the rows are from, separated by commas.
 const INPUTS: &str = "flowlake.inputs";
@@ -34,15 +34,15 @@ const PAGE: usize = 512 * 1024;
 ///
 /// # Errors
 /// When there are no rows, or the file cannot be written.
-pub fn write(rows: &mut Rows, origin: Origin, inputs: &[&str], aside: &Path) -> anyhow::Result<TempPath> {
+pub fn write(rows: &mut Rows, mapping: Mapping, inputs: &[&str], aside: &Path) -> anyhow::Result<TempPath> {
     ensure!(!rows.is_empty(), "a lake file without rows");
     rows.sort();
     let file = tempfile::Builder::new().prefix("part-").suffix(".parquet").tempfile_in(aside)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    let properties = properties(inputs, rows.longest_text())?;
+    let properties = properties(mapping.version, inputs, rows.longest_text())?;
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(BufWriter::new(file), schema(), options)?;
-    for batch in batches(rows, origin) {
+    let mut writer = ArrowWriter::try_new_with_options(BufWriter::new(file), schema(mapping.version), options)?;
+    for batch in batches(rows, mapping) {
         writer.write(&batch?)?;
     }
     let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -62,12 +62,10 @@ pub fn recorded_inputs(path: &Path) -> anyhow::Result<(Vec<String>, usize)> {
     Ok((inputs, usize::try_from(reader.metadata().file_metadata().num_rows())?))
 }
 
-fn properties(inputs: &[&str], longest_text: usize) -> anyhow::Result<WriterProperties> {
-    let names: Vec<&str> = crate::ocsf::TREE.iter().map(|column| column.name).collect();
-    let time = names.iter().position(|name| *name == "time").context("the tree has no column time")?;
+fn properties(version: Version, inputs: &[&str], longest_text: usize) -> anyhow::Result<WriterProperties> {
     // The sorting column is a leaf, and structs stand before it.
-    let leaf = parquet::arrow::ArrowSchemaConverter::new().convert(&schema())?;
-    let leaf = leaf.columns().iter().position(|column| column.path().string() == names[time]);
+    let leaf = parquet::arrow::ArrowSchemaConverter::new().convert(&schema(version))?;
+    let leaf = leaf.columns().iter().position(|column| column.path().string() == "time");
     let leaf = i32::try_from(leaf.context("the tree has no leaf time")?)?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))

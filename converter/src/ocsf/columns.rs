@@ -12,9 +12,10 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, Fields};
 
 use super::{
-    CLASS_UID, OCSF_VERSION,
+    CLASS_UID,
+    mapping::Mapping,
     row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict},
-    schema::{TREE, Type, list_element, map_entries, map_fields, schema, struct_fields},
+    schema::{TREE, Type, Version, list_element, map_entries, map_fields, schema, struct_fields},
 };
 
 /// Rows of a batch. Enough that the cost per batch does not show.
@@ -24,13 +25,14 @@ const BATCH: usize = 32 * 1024;
 ///
 /// # Errors
 /// Never for rows made by [`super::map`]; the Arrow constructors check.
-pub fn batches(rows: &mut Rows, origin: Origin) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
-    let constants = Constants::new(&mut rows.texts, origin);
+pub fn batches(rows: &mut Rows, mapping: Mapping) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    let constants = Constants::new(&mut rows.texts, mapping);
     let values: ArrayRef = Arc::new(StringArray::from_iter_values(rows.texts.iter()));
     let rows = &*rows;
-    rows.rows
-        .chunks(BATCH)
-        .map(move |chunk| Columns { rows: chunk, pairs: &rows.pairs, values: &values, constants: &constants }.batch())
+    rows.rows.chunks(BATCH).map(move |chunk| {
+        let columns = Columns { rows: chunk, pairs: &rows.pairs, values: &values, constants: &constants };
+        columns.batch(mapping.version)
+    })
 }
 
 /// Texts that every row has.
@@ -45,6 +47,7 @@ struct Constants {
     class: Sym,
     category: Sym,
     verdicts: [VerdictTexts; 4],
+    statuses: [Sym; 3],
     ip_address: Sym,
     resource_uid: Sym,
     source: ObservableNames,
@@ -66,10 +69,12 @@ struct ObservableNames {
 }
 
 impl Constants {
-    fn new(texts: &mut Texts, origin: Origin) -> Self {
-        let (product, vendor, provider) = match origin {
-            Origin::Aws => ("Amazon VPC", "AWS", "AWS"),
-            Origin::OnPremises => ("flowlake", "flowlake", "on-premises"),
+    fn new(texts: &mut Texts, mapping: Mapping) -> Self {
+        let (product, vendor, feature, provider) = match mapping.origin {
+            Origin::Aws => ("Amazon VPC", "AWS", "Flowlogs", "AWS"),
+            Origin::OnPremises => ("flowlake", "flowlake", "Flowlogs", "on-premises"),
+            Origin::Zeek => ("Zeek", "Zeek", "conn", "on-premises"),
+            Origin::Suricata => ("Suricata", "OISF", "flow", "on-premises"),
         };
         let mut verdict = |activity: &str, action: &str, disposition: Option<&str>| VerdictTexts {
             activity: texts.intern(activity),
@@ -94,15 +99,25 @@ impl Constants {
             product: texts.intern(product),
             vendor: texts.intern(vendor),
             provider: texts.intern(provider),
-            feature: texts.intern("Flowlogs"),
-            version: texts.intern(OCSF_VERSION),
+            feature: texts.intern(feature),
+            version: texts.intern(mapping.version.name()),
             profiles: ["cloud", "security_control", "datetime"].map(|profile| texts.intern(profile)),
             severity: texts.intern("Informational"),
             class: texts.intern("Network Activity"),
             category: texts.intern("Network Activity"),
             verdicts,
+            statuses: ["Unknown", "Success", "Failure"].map(|status| texts.intern(status)),
             ip_address: texts.intern("IP Address"),
             resource_uid: texts.intern("Resource UID"),
+        }
+    }
+
+    fn status(&self, verdict: Verdict) -> Sym {
+        let [unknown, success, failure] = self.statuses;
+        match verdict {
+            Verdict::Accept => success,
+            Verdict::Reject => failure,
+            Verdict::Unknown | Verdict::None => unknown,
         }
     }
 
@@ -128,6 +143,24 @@ fn action_id(verdict: Verdict) -> i32 {
     }
 }
 
+/// Allowed 1, Blocked 2; absent where there is no disposition.
+fn disposition_id(verdict: Verdict) -> Option<i32> {
+    match verdict {
+        Verdict::Accept => Some(1),
+        Verdict::Reject => Some(2),
+        Verdict::Unknown | Verdict::None => None,
+    }
+}
+
+/// What came of it: Success 1, Failure 2, Unknown 0.
+fn status_id(verdict: Verdict) -> i32 {
+    match verdict {
+        Verdict::Accept => 1,
+        Verdict::Reject => 2,
+        Verdict::Unknown | Verdict::None => 0,
+    }
+}
+
 const CATEGORY_UID: i32 = 4;
 /// OCSF observable types.
 const TYPE_IP_ADDRESS: i32 = 2;
@@ -144,12 +177,12 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn batch(&self) -> Result<RecordBatch, ArrowError> {
+    fn batch(&self, version: Version) -> Result<RecordBatch, ArrowError> {
         let constants = self.constants;
         let time = |of: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef {
             Arc::new(self.rows.iter().map(of).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
         };
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             self.metadata()?,
             self.cloud()?,
             self.endpoint("src_endpoint", |row| &row.source)?,
@@ -188,7 +221,12 @@ impl Columns<'_> {
             self.unmapped()?,
             self.observables()?,
         ];
-        RecordBatch::try_new(schema(), columns)
+        if version == Version::V1_3_0 {
+            columns.push(self.numbers(|row| disposition_id(row.verdict)));
+            columns.push(self.numbers(|row| Some(status_id(row.verdict))));
+            columns.push(self.texts(|row| constants.status(row.verdict))?);
+        }
+        RecordBatch::try_new(schema(version), columns)
     }
 
     fn metadata(&self) -> Built {

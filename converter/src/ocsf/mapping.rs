@@ -1,4 +1,4 @@
-//! A VPC flow log record as a row of OCSF 1.1.0 Network Activity.
+//! A flow log record as a row of OCSF Network Activity.
 //!
 //! The mapping is Security Lake's for source version 2 (ocsf/examples, AWS v1.1.0, "VPC Flowlogs"), except that a `-` is
 //! null and leaves its key out of `unmapped`, that NODATA and SKIPDATA are activity and action 0, and that a record
@@ -8,7 +8,24 @@ use std::sync::LazyLock;
 
 use flowlake_common::vpc::{Field, Header, Record, Value, unknown_values};
 
-use super::row::{Endpoint, Row, Rows, Sym, Texts, Verdict};
+use super::{
+    community_id::{Ports, community_id, has_ports, icmp_answer},
+    row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict},
+    schema::Version,
+};
+
+/// What the mapping of all records of an input has in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// Whose records they are.
+    pub origin: Origin,
+    /// The OCSF version that the rows follow.
+    pub version: Version,
+    /// Whether somebody judged what is ACCEPT. Without a firewall's log the agent only saw it: its action is unknown then.
+    pub judged: bool,
+    /// Whether `unmapped` gets each flow's Community ID.
+    pub community_id: bool,
+}
 
 /// Where and when a record belongs, as the caller found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +61,15 @@ pub fn milliseconds(value: i64) -> i64 {
 }
 
 /// Adds a record to the rows. `header` and `line` are what it was read from: they have the columns that it lacks.
-pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placement<'_>, rows: &mut Rows) {
-    let unmapped = unmapped(record, header, line, rows);
+pub fn map(
+    record: &Record<'_>,
+    header: &Header,
+    line: &str,
+    placement: Placement<'_>,
+    mapping: Mapping,
+    rows: &mut Rows,
+) {
+    let unmapped = unmapped(record, header, line, mapping, rows);
     let texts = &mut rows.texts;
     let small = |field| record.int(field).and_then(|number| u8::try_from(number).ok());
     let (direction_id, direction) = direction(record, texts);
@@ -62,13 +86,7 @@ pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placemen
     }
     let family = record.address(Field::Srcaddr).or(record.address(Field::PktSrcaddr));
     let family = family.map(|address| if address.is_ipv4() { "IPv4" } else { "IPv6" });
-    let verdict = match record.text(Field::Action) {
-        Some("ACCEPT") => Verdict::Accept,
-        Some("REJECT") => Verdict::Reject,
-        // A transit gateway does not judge what it forwards.
-        None if record.text(Field::LogStatus) == Some("OK") => Verdict::None,
-        _ => Verdict::Unknown,
-    };
+    let verdict = verdict(record, mapping);
     let row = Row {
         time: placement.time,
         end_time: record.int(Field::End).map(milliseconds),
@@ -92,6 +110,22 @@ pub fn map(record: &Record<'_>, header: &Header, line: &str, placement: Placemen
         unmapped,
     };
     rows.push(row);
+}
+
+fn verdict(record: &Record<'_>, mapping: Mapping) -> Verdict {
+    let is_traffic = || match mapping.origin {
+        Origin::Aws | Origin::OnPremises => record.text(Field::LogStatus) == Some("OK"),
+        // Their status is how a conversation stands.
+        Origin::Zeek | Origin::Suricata => true,
+    };
+    match record.text(Field::Action) {
+        Some("ACCEPT") if mapping.judged => Verdict::Accept,
+        Some("ACCEPT") => Verdict::None,
+        Some("REJECT") => Verdict::Reject,
+        // A transit gateway does not judge what it forwards.
+        None if is_traffic() => Verdict::None,
+        _ => Verdict::Unknown,
+    }
 }
 
 /// What kept the flow log: an interface, or what a transit gateway or a regional NAT gateway has instead.
@@ -141,6 +175,8 @@ fn direction(record: &Record<'_>, texts: &mut Texts) -> (u8, Sym) {
     match record.text(Field::FlowDirection) {
         Some("ingress") => (1, texts.intern("Inbound")),
         Some("egress") => (2, texts.intern("Outbound")),
+        // Between two ends of this side, as only other sensors say it.
+        Some("lateral") => (3, texts.intern("Lateral")),
         other => (OTHER, texts.maybe(other)),
     }
 }
@@ -179,9 +215,38 @@ static UNMAPPED: LazyLock<Vec<(Field, &'static str)>> = LazyLock::new(|| {
     fields
 });
 
+/// The key of a Community ID; sensors that give one use it, too.
+const COMMUNITY_ID: &str = "community_id";
+
+/// A record's Community ID. Flow logs have neither type nor code of ICMP: there it has none.
+fn name_of_flow(record: &Record<'_>, header: &Header, line: &str) -> Option<String> {
+    let address = |packet, other| record.address(packet).or(record.address(other));
+    let source = address(Field::PktSrcaddr, Field::Srcaddr)?;
+    let destination = address(Field::PktDstaddr, Field::Dstaddr)?;
+    let protocol = u8::try_from(record.int(Field::Protocol)?).ok()?;
+    let port = |field| record.int(field).and_then(|port| u16::try_from(port).ok());
+    let ports = match protocol {
+        1 | 58 => {
+            let said = |wanted: &str| unknown_values(header, line).find(|(name, _)| *name == wanted);
+            let number = |wanted| said(wanted).and_then(|(_, value)| value.parse::<u8>().ok());
+            let (icmp_type, code) = (number("icmp_type")?, number("icmp_code")?);
+            // Type and code are those of the conversation's first packet.
+            let is_answer = [("zeek_side", "responder"), ("suricata_side", "toclient")]
+                .contains(&said("zeek_side").or_else(|| said("suricata_side"))?);
+            match icmp_answer(protocol, icmp_type).filter(|_| is_answer) {
+                Some(answer) => Ports::Icmp(answer, code),
+                None => Ports::Icmp(icmp_type, code),
+            }
+        }
+        _ if has_ports(protocol) => Ports::Of(port(Field::Srcport)?, port(Field::Dstport)?),
+        _ => Ports::None,
+    };
+    Some(community_id(protocol, source, destination, ports))
+}
+
 /// What has no OCSF attribute: fields of the table, then an action that is neither ACCEPT nor REJECT, then unknown columns in
 /// the header's order, `-` written `_` as Security Lake does.
-fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -> (u32, u16) {
+fn unmapped(record: &Record<'_>, header: &Header, line: &str, mapping: Mapping, rows: &mut Rows) -> (u32, u16) {
     let before = rows.pair_count();
     for (field, key) in UNMAPPED.iter() {
         match record.value(*field) {
@@ -193,8 +258,16 @@ fn unmapped(record: &Record<'_>, header: &Header, line: &str, rows: &mut Rows) -
     if let Some(action) = record.text(Field::Action).filter(|action| !matches!(*action, "ACCEPT" | "REJECT")) {
         rows.push_pair("action", action);
     }
+    let mut is_named = false;
     for (name, value) in unknown_values(header, line) {
+        is_named |= name == COMMUNITY_ID;
         rows.push_unknown(name, value);
+    }
+    if mapping.community_id
+        && !is_named
+        && let Some(name) = name_of_flow(record, header, line)
+    {
+        rows.push_pair(COMMUNITY_ID, &name);
     }
     (before, u16::try_from(rows.pair_count() - before).unwrap_or(u16::MAX))
 }

@@ -1,6 +1,6 @@
 //! A row before it becomes columns: small, of one size, its texts kept once beside it.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
@@ -166,6 +166,34 @@ pub enum Origin {
     Aws,
     /// flowlake's agent.
     OnPremises,
+    /// Zeek, on premises.
+    Zeek,
+    /// Suricata, on premises.
+    Suricata,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws => "AWS",
+            Self::OnPremises => "flowlake's agent",
+            Self::Zeek => "Zeek",
+            Self::Suricata => "Suricata",
+        })
+    }
+}
+
+impl Origin {
+    /// The lake source that has its rows unless another is named: one for each, as their rows are counted apart.
+    #[must_use]
+    pub const fn source(self) -> &'static str {
+        match self {
+            Self::Aws => "flowlake_vpc",
+            Self::OnPremises => "flowlake_agent",
+            Self::Zeek => "flowlake_zeek",
+            Self::Suricata => "flowlake_suricata",
+        }
+    }
 }
 
 /// Rows of one partition, with their texts.

@@ -61,7 +61,7 @@ const fn required(name: &'static str, kind: Type) -> Column {
     Column { name, kind, required: true }
 }
 
-/// The tree.
+/// The tree of 1.1.0.
 pub const TREE: &[Column] = &[
     optional("metadata", Struct(&[("product", PRODUCT), ("profiles", Array(&String)), ("version", String)])),
     optional(
@@ -105,6 +105,43 @@ pub const TREE: &[Column] = &[
     optional("observables", Array(&OBSERVABLE)),
 ];
 
+/// What OCSF 1.3.0 adds: behind the tree of 1.1.0, whose structs stay as they are, so that rows of both versions still union.
+pub const ADDED_IN_1_3_0: &[Column] =
+    &[optional("disposition_id", Int), optional("status_id", Int), optional("status", String)];
+
+/// An OCSF version that rows follow. Security Lake's own sources have 1.1.0; custom ones may have up to 1.3.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// 1.1.0, column for column the native table.
+    #[default]
+    V1_1_0,
+    /// 1.3.0.
+    V1_3_0,
+}
+
+impl Version {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V1_1_0, Self::V1_3_0];
+
+    /// As `metadata.version` has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V1_1_0 => "1.1.0",
+            Self::V1_3_0 => "1.3.0",
+        }
+    }
+
+    /// Its top-level columns, in their order.
+    pub fn columns(self) -> impl Iterator<Item = &'static Column> {
+        let added = match self {
+            Self::V1_1_0 => &[],
+            Self::V1_3_0 => ADDED_IN_1_3_0,
+        };
+        TREE.iter().chain(added)
+    }
+}
+
 /// The Arrow type that a column is built as. Strings are dictionaries in memory and plain strings in Parquet.
 pub(super) fn data_type(kind: Type) -> DataType {
     match kind {
@@ -135,14 +172,17 @@ pub(super) fn map_fields() -> Fields {
     Fields::from(vec![Field::new("key", data_type(String), false), Field::new("value", data_type(String), true)])
 }
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let fields: Fields =
-        TREE.iter().map(|column| Field::new(column.name, data_type(column.kind), !column.required)).collect();
-    Arc::new(Schema::new(fields))
+static SCHEMAS: LazyLock<[SchemaRef; 2]> = LazyLock::new(|| {
+    Version::ALL.map(|version| {
+        let columns = version.columns();
+        let fields: Fields =
+            columns.map(|column| Field::new(column.name, data_type(column.kind), !column.required)).collect();
+        Arc::new(Schema::new(fields))
+    })
 });
 
-/// The tree as an Arrow schema.
+/// A version's tree as an Arrow schema.
 #[must_use]
-pub fn schema() -> SchemaRef {
-    Arc::clone(&SCHEMA)
+pub fn schema(version: Version) -> SchemaRef {
+    Arc::clone(&SCHEMAS[version as usize])
 }

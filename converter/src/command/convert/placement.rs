@@ -16,6 +16,8 @@ use crate::{
 /// Places the records of one input.
 pub(super) struct Placer<'a> {
     settings: &'a Settings,
+    /// Whose records they are.
+    origin: Origin,
     /// What the path says.
     path: &'a vpc::Origin,
     /// Milliseconds since the epoch from which on a start is not believed.
@@ -33,8 +35,8 @@ pub(super) struct Placed<'a> {
 pub(super) struct Cannot(pub(super) String);
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(settings: &'a Settings, path: &'a vpc::Origin) -> Self {
-        Self { settings, path, too_late: (time::now() + MAX_DAYS_AHEAD * time::DAY) * 1000 }
+    pub(super) fn new(settings: &'a Settings, origin: Origin, path: &'a vpc::Origin) -> Self {
+        Self { settings, origin, path, too_late: (time::now() + MAX_DAYS_AHEAD * time::DAY) * 1000 }
     }
 
     /// Whether records with this header can have an account and a Region at all.
@@ -79,9 +81,9 @@ impl<'a> Placer<'a> {
         {
             return Err(Cannot(format!("end: {end} is before 2010 or more than two days ahead")));
         }
-        let lake_account = match settings.origin {
+        let lake_account = match self.origin {
             Origin::Aws => Cow::Borrowed(account),
-            Origin::OnPremises => Cow::Owned(format!("external_{account}")),
+            Origin::OnPremises | Origin::Zeek | Origin::Suricata => Cow::Owned(format!("external_{account}")),
         };
         let lake_region = settings.lake_region.as_deref().unwrap_or(region);
         Ok(Placed { row: Placement { account, region, time }, lake_region, lake_account })

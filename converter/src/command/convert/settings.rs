@@ -20,10 +20,10 @@ pub(in crate::command) struct Arguments {
     /// The lake's folder; rows go to DIR/ext/SOURCE/region=…/accountId=…/eventDay=…/
     #[arg(long, value_name = "DIR")]
     lake: PathBuf,
-    /// Name of the lake source [default: flowlake_vpc for aws, flowlake_agent for on-premises]
+    /// Name of the lake source [default: flowlake_vpc for aws, flowlake_agent for on-premises, flowlake_zeek, flowlake_suricata]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Whose records the inputs hold
+    /// Whose flow logs the inputs hold; logs of Zeek and Suricata tell it themselves
     #[arg(long, value_enum, default_value = "aws")]
     origin: Origin,
     /// The account of every record, whatever the records and paths say
@@ -38,6 +38,15 @@ pub(in crate::command) struct Arguments {
     /// Format of lines without a header, as for `aws ec2 create-flow-logs`: '${srcaddr} ${start} …' [default: AWS's own]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
+    /// OCSF version of the rows; a source of a lake has one for ever
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "1.1.0")]
+    ocsf_version: OcsfVersion,
+    /// Give each flow its Community ID (version 1) in `unmapped`; makes the lake's files much larger
+    #[arg(long)]
+    community_id: bool,
+    /// Whether somebody judged what the records accept; `none`: their action is Unknown, as of an agent that reads no firewall's log
+    #[arg(long, value_enum, value_name = "WHOSE", default_value = "records")]
+    verdict: Verdict,
     /// Folder for lines that cannot be converted
     #[arg(long, value_name = "DIR", default_value = "flowlake-rejects")]
     rejects: PathBuf,
@@ -49,13 +58,31 @@ enum Origin {
     OnPremises,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OcsfVersion {
+    /// As Security Lake's own sources
+    #[value(name = "1.1.0")]
+    V1_1_0,
+    /// The newest that Security Lake takes from others; adds disposition_id and status
+    #[value(name = "1.3.0")]
+    V1_3_0,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Verdict {
+    Records,
+    None,
+}
+
 /// What `convert` is to do, checked.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) inputs: Vec<PathBuf>,
     pub(super) lake: PathBuf,
-    pub(super) source: String,
-    pub(super) origin: ocsf::Origin,
+    /// The lake source, where one was named.
+    pub(super) source: Option<String>,
+    /// Of flow logs; other sensors' logs have an origin of their own.
+    pub(super) mapping: ocsf::Mapping,
     pub(super) account_id: Option<String>,
     pub(super) region: Option<String>,
     pub(super) lake_region: Option<String>,
@@ -67,8 +94,7 @@ impl TryFrom<Arguments> for Settings {
     type Error = anyhow::Error;
 
     fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
-        let Arguments { inputs, lake, source, origin, account_id, region, lake_region, log_format, rejects } =
-            arguments;
+        let Arguments { inputs, lake, source, origin, account_id, region, lake_region, log_format, .. } = arguments;
         if lake.to_string_lossy().starts_with("s3://") {
             bail!("--lake {}: lakes in S3 are not written yet; give a folder", lake.display());
         }
@@ -76,16 +102,24 @@ impl TryFrom<Arguments> for Settings {
             Origin::Aws => ocsf::Origin::Aws,
             Origin::OnPremises => ocsf::Origin::OnPremises,
         };
-        let source = source.unwrap_or_else(|| match origin {
-            ocsf::Origin::Aws => "flowlake_vpc".to_owned(),
-            ocsf::Origin::OnPremises => "flowlake_agent".to_owned(),
-        });
-        ensure!(is_source_name(&source), "--source '{source}': 1 to 20 lower-case letters, digits and '_'");
+        if let Some(source) = &source {
+            ensure!(is_source_name(source), "--source '{source}': 1 to 20 lower-case letters, digits and '_'");
+        }
         for (flag, word) in [("--account-id", &account_id), ("--region", &region), ("--lake-region", &lake_region)] {
             if let Some(word) = word {
                 ensure!(is_partition_word(word), "{flag} '{word}': 1 to 64 letters, digits, '-' and '_'");
             }
         }
-        Ok(Self { inputs, lake, source, origin, account_id, region, lake_region, log_format, rejects })
+        let mapping = ocsf::Mapping {
+            origin,
+            version: match arguments.ocsf_version {
+                OcsfVersion::V1_1_0 => ocsf::Version::V1_1_0,
+                OcsfVersion::V1_3_0 => ocsf::Version::V1_3_0,
+            },
+            judged: arguments.verdict == Verdict::Records,
+            community_id: arguments.community_id,
+        };
+        let rejects = arguments.rejects;
+        Ok(Self { inputs, lake, source, mapping, account_id, region, lake_region, log_format, rejects })
     }
 }
