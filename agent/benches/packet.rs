@@ -13,7 +13,7 @@ use flowlake_agent::{
     capture::CaptureFile,
     decode::{self, Fragments, Tunnels},
     emit::{Identity, record},
-    flow::{Action, Closed, Key, Part, Settings, Windows},
+    flow::{Action, Closed, Key, Part, Seen, Settings, Windows},
 };
 use flowlake_common::vpc::{Format, write_line};
 use flowlake_tests::traffic;
@@ -81,7 +81,11 @@ fn observe(bencher: Bencher, flows: u64) {
     bencher.counter(ItemsCount::new(PACKETS)).bench(|| {
         let mut windows = Windows::new(Settings::default());
         for (time_us, key, bytes, flags) in &packets {
-            windows.observe(*time_us, *key, *bytes, *flags, |_| Ok::<(), Infallible>(())).unwrap();
+            windows
+                .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, later_fragment: false }, |_| {
+                    Ok::<(), Infallible>(())
+                })
+                .unwrap();
         }
         windows
     });
@@ -98,7 +102,9 @@ fn write_records(bencher: Bencher) {
         Ok::<(), Infallible>(())
     };
     for (time_us, key, bytes, flags) in &packets {
-        windows.observe(*time_us, *key, *bytes, *flags, &mut keep).unwrap();
+        windows
+            .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, later_fragment: false }, &mut keep)
+            .unwrap();
     }
     windows.close_all(keep).unwrap();
     let identity = Identity {

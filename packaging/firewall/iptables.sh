@@ -3,7 +3,7 @@
 # without a rate limit.
 #
 # What it does: puts a log rule with the same matches before each rule that ends in DROP or REJECT, and one at the end
-# of each built-in chain whose policy is DROP. It touches no other rule, and changes nothing where all is logged already.
+# of each built-in chain whose policy is DROP (there also before each RETURN). It touches no other rule, and changes nothing where all is logged already.
 # Apply: install it as /usr/local/sbin/flowlake-iptables, then once, at any time again, or for good:
 #   flowlake-iptables apply    after a change of the rules, else new drops are not logged and removed ones still are
 #   flowlake-iptables watch    applies after each change by itself, within a second; as a service: systemctl enable --now
@@ -12,7 +12,7 @@
 # Undo: stop the service, then flowlake-iptables undo
 # Not covered: rules whose match counts or draws (limit, hashlimit, recent, statistic, quota, rateest): asking twice would
 # change what they drop. Each is named on standard error; let it jump to a chain of yours that only says DROP. Other
-# targets that end a packet (TARPIT, NFQUEUE). iptables-legacy has no events: `apply` works there, `watch` does not.
+# targets that end a packet (TARPIT, NFQUEUE). A goto (-g) in a chain whose policy is DROP: what falls through to the policy that way; named, too. iptables-legacy has no events: `apply` works there, `watch` does not.
 # Rule numbers shift by the log rules: use `iptables -D` with the rule, not with its number.
 set -euo pipefail
 
@@ -30,13 +30,18 @@ function log_before(matches,   rest) {
   keep(matches rest)
   made = made "-I " chain " " at substr(matches, length("-A " chain) + 1) rest "\n"
 }
-function plan(name,   i, line, log_it) {
+function plan(name,   i, line, log_it, drops) {
   chain = name; list = made = ""; at = 0
   label = (policy[name] == "-") ? name : tolower(name)
   log_it = mode != "undo" && (skip == "" || name !~ skip)
   for (i = 1; i <= count[name]; i++) {
     line = rules[name, i]
-    if (log_it && match(line, / -j (DROP|REJECT( --reject-with [a-z0-9-]+)?)$/)) {
+    # In a chain whose policy is DROP, RETURN drops, too.
+    drops = match(line, / -j (DROP|REJECT( --reject-with [a-z0-9-]+)?)$/)
+    if (!drops && policy[name] == "DROP") drops = match(line, / -j RETURN$/)
+    if (log_it && policy[name] == "DROP" && line ~ / -g [^ ]+$/)
+      print tool ": not logged: what the chain of -g does not end falls to the policy; write -j: " line >"/dev/stderr"
+    if (log_it && drops) {
       if (line ~ / -m (limit|hashlimit|recent|statistic|quota|rateest) /)
         print tool ": not logged, because its match counts; let it jump to a chain that only drops: " line >"/dev/stderr"
       else log_before(substr(line, 1, RSTART - 1))

@@ -57,13 +57,19 @@ fn packets_and_bytes_equal_what_other_programs_count() {
     let exceptions = exceptions("zeek");
     let truth = fs::read_to_string(folder.join("TRUTH_CHECK.tsv")).expect("the truth");
     let mut compared = Vec::new();
+    let mut not_decoded = 0;
     for line in truth.lines().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
         let [expectation, tool, _flows, packets, bytes, _in_file, "all"] = columns[..] else {
             continue;
         };
         let capture = expectation.split(".expect-").next().expect("a capture");
-        if KNOWN_LINKS.contains(&links.get(capture).map_or("", String::as_str)) {
+        let known = KNOWN_LINKS.contains(&links.get(capture).map_or("", String::as_str));
+        if !known {
+            assert!(exceptions.contains_key(capture), "{capture}: its link type is not decoded, and nobody says why");
+            not_decoded += 1;
+        }
+        if known {
             // The others count frames, or, where there is no number, nothing.
             let counts_ip_bytes = ["ipfixprobe", "zeek"].contains(&tool) && !["-", "0"].contains(&bytes);
             let bytes = (counts_ip_bytes && !exceptions.contains_key(capture)).then(|| bytes.parse().expect("a count"));
@@ -98,6 +104,7 @@ fn packets_and_bytes_equal_what_other_programs_count() {
             assert_eq!(sum("bytes"), bytes, "{}: {}", expected.file.display(), ran.stderr);
         }
     });
+    assert_eq!(not_decoded, 1);
     let with_bytes = compared.iter().filter(|expected| expected.bytes.is_some()).count();
     assert!(with_bytes > 30, "only {with_bytes} comparisons of bytes");
     assert!(compared.len() > 400, "only {} comparisons", compared.len());

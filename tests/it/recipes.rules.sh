@@ -94,7 +94,7 @@ COMMIT
 -A INPUT -p $1 -j ACCEPT
 -A INPUT -j mine
 -A INPUT -p tcp --dport 7005 -j ACCEPT
--A INPUT -p udp --dport 7004
+-A INPUT -p udp --dport 7004 -j RETURN
 -A mine -p udp --dport 7001 -m comment --comment "not -j DROP" -j DROP
 -A mine -p tcp --dport 7002 -j REJECT --reject-with tcp-reset
 -A mine -p udp --dport 7003 -j REJECT

@@ -39,4 +39,11 @@ print(f"flood: {lines} records of {packets} packets, peak memory {peak} MiB")
 sys.exit(replay.returncode or lines != int(flows) or packets != int(flows) or peak >= 400)
 END
 rm "$work/flood.pcap"
+
+# An hour of fuzzing in all, over every target.
+if command -v cargo-fuzz >/dev/null; then
+  SECONDS_EACH=${FUZZ_SECONDS_EACH:-520} make fuzz
+else
+  echo "SKIPPED: an hour of fuzzing needs cargo-fuzz (cargo install cargo-fuzz)"
+fi
 echo "soak: ok"

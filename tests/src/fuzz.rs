@@ -10,16 +10,17 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use flowlake_agent::{
-    capture::{CaptureFile, Direction},
-    decode::{self, Fragments, Tunnel, Tunnels},
+    capture::CaptureFile,
+    decode::{self, Fragments, Tunnel, Tunnels, Undecoded},
     emit::{Identity, record},
-    flow::{Action, Key, Part, Settings, Windows},
+    flow::{Action, Counters, Observer, Part, Rules, Settings, Sighting},
 };
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
     input::{FlowLog, Item, begins_a_log},
     ocsf::{self, Mapping, Origin, Placement, Rows, Version},
 };
+use ipnet::{IpNet, Ipv4Net};
 
 /// What a target does with its bytes.
 pub type Target = fn(&[u8]);
@@ -80,8 +81,8 @@ pub fn capture(bytes: &[u8]) {
     assert!(captured <= bytes.len());
 }
 
-/// A capture through decode, a small flow table and the text writer: every packet that has a 5-tuple is in a record, and
-/// every record reads back.
+/// A capture through all that a replay does with its packets, with a small flow table, a firewall that drops some, and the text
+/// writer: every packet is in a record or counted, and every record reads back.
 pub fn replay(bytes: &[u8]) {
     let Ok(mut file) = CaptureFile::open(bytes) else {
         return;
@@ -99,11 +100,15 @@ pub fn replay(bytes: &[u8]) {
         interface_ids: vec!["eni-0".to_owned()],
         ..Identity::default()
     };
-    let (mut observed, mut recorded, mut line) = (0, 0, Vec::new());
+    let (mut accepted, mut rejected, mut line) = (0, 0, Vec::new());
     let mut write = |part: Part| {
         let closed = part.close();
         for entry in &closed.entries {
-            recorded += entry.packets;
+            if entry.key.action == Action::Reject {
+                rejected += entry.packets;
+            } else {
+                accepted += entry.packets;
+            }
             line.clear();
             let written = record(&identity, closed.start, entry);
             write_line(&format, &written, &mut line);
@@ -113,22 +118,36 @@ pub fn replay(bytes: &[u8]) {
         }
         Ok::<(), Infallible>(())
     };
-    let mut windows = Windows::new(Settings { interval: 60, max_flows: 16 });
-    let mut fragments = Fragments::default();
+    let mut observer = Observer::new(Rules {
+        flow: Settings { interval: 60, max_flows: 16 },
+        decapsulate: tunnels_of(0xff),
+        icmp_prohibited: true,
+        local_networks: vec![IpNet::from(Ipv4Net::new_assert([10, 0, 0, 0].into(), 8))],
+    });
+    let (mut seen, mut dropped, mut fragments) = (0, 0, 0);
     while let Ok(Some(packet)) = file.next_packet() {
-        let found = decode::decode(packet.link_type, packet.data, packet.wire_length, tunnels_of(0xff));
-        let Ok(mut decoded) = found else {
+        let Some(sighting) = observer.decode(&packet) else {
             continue;
         };
-        fragments.complete(&mut decoded, packet.time_us);
-        let key =
-            Key { tuple: decoded.tuple, interface: 0, direction: Some(Direction::Ingress), action: Action::Accept };
-        let held = packet.time_us.clamp(i64::MIN / 2, i64::MAX / 2);
-        let Ok(()) = windows.observe(held, key, decoded.ip_bytes, decoded.tcp_flags, &mut write);
-        observed += 1;
+        let Ok(()) = observer.mark_prohibited(&packet, &sighting, 0, &mut write);
+        let Ok(()) = observer.add(sighting, 0, &mut write);
+        let is_drop = sighting.action == Action::Reject;
+        (seen, dropped) = (seen + u64::from(!is_drop), dropped + u64::from(is_drop));
+        fragments += u64::from(sighting.decoded.fragment.is_some_and(|fragment| !fragment.first));
+        // Of every third packet the firewall says that it dropped it.
+        if seen % 3 == 0 {
+            let drop = Sighting { action: Action::Reject, ..sighting };
+            let Ok(_) = observer.observe(drop, 0, &mut write);
+            dropped += 1;
+        }
     }
-    let Ok(()) = windows.close_all(&mut write);
-    assert_eq!(recorded, observed);
+    let Ok(()) = observer.windows().close_all(&mut write);
+    // What was dropped is in a record; what was seen is in one, but for what was dropped and the fragments of that.
+    assert_eq!(rejected, dropped);
+    assert!(accepted <= seen && accepted + dropped + fragments >= seen, "{accepted} of {seen}, {dropped} dropped");
+    let Counters { packets, recorded, .. } = observer.counters;
+    let undecoded: u64 = Undecoded::ALL.iter().map(|reason| observer.counters.count(*reason)).sum();
+    assert_eq!(packets, recorded + undecoded);
 }
 
 /// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.

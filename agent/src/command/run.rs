@@ -62,6 +62,7 @@ fn summary(ended: &Ended) -> String {
     line(ended.left_out.0, "records left out by the filters");
     line(ended.left_out.1, "packets in these");
     line(ended.given_up, "records that could not be written");
+    line(ended.refused_unseen, "packets that ICMP messages called refused were not seen; they have no record");
     if let Some((recorded, elsewhere, unread)) = ended.drops {
         let unmatched = ended.verdict_unmatched;
         text.push_str(&format!(
@@ -98,7 +99,10 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
     };
     for capture in &config.capture {
         let names: Vec<&str> = selected(capture).iter().map(|device| device.name.as_str()).collect();
-        if names.is_empty() {
+        let of_loopback = |device: &Device| device.loopback && capture.selects(&device.name, &default_routes);
+        if names.is_empty() && devices.iter().any(of_loopback) {
+            say(&format!("capture '{}': patterns leave the loopback out; name it", capture.interface));
+        } else if names.is_empty() {
             say(&format!("capture '{}': no such interface now; it would be waited for", capture.interface));
         } else {
             say(&format!("capture '{}': {}", capture.interface, names.join(", ")));

@@ -86,18 +86,24 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
     let mut fragment = None;
     let mut next = header.next_header();
     let mut rest = within(packet, IPV6_HEADER, ip_bytes);
+    // An extension header that goes beyond what was captured was cut off; one that goes beyond the packet is none.
+    let beyond = if packet.len() < usize::try_from(ip_bytes).unwrap_or(usize::MAX) {
+        Undecoded::CutOff
+    } else {
+        Undecoded::Malformed
+    };
     let mut first = true;
     // Each extension header is eight bytes or more, so what was captured bounds the chain. A fixed bound would let a long
     // chain hide a flow.
     loop {
         match next {
             ip_number::IPV6_HEADER_HOP_BY_HOP | ip_number::IPV6_ROUTE_HEADER | ip_number::IPV6_DESTINATION_OPTIONS => {
-                let extension = Ipv6RawExtHeaderSlice::from_slice(rest).map_err(|_| Undecoded::CutOff)?;
+                let extension = Ipv6RawExtHeaderSlice::from_slice(rest).map_err(|_| beyond)?;
                 next = extension.next_header();
                 rest = &rest[extension.slice().len()..];
             }
             ip_number::IPV6_FRAGMENTATION_HEADER => {
-                let extension = Ipv6FragmentHeaderSlice::from_slice(rest).map_err(|_| Undecoded::CutOff)?;
+                let extension = Ipv6FragmentHeaderSlice::from_slice(rest).map_err(|_| beyond)?;
                 next = extension.next_header();
                 rest = &rest[extension.slice().len()..];
                 first = extension.fragment_offset().value() == 0;

@@ -15,6 +15,6 @@ pub use counters::{Counters, Lost};
 pub use filter::{FlowMatch, LeftOut, RecordFilter, TrafficType};
 pub use observer::{Observer, Rules, Sighting};
 pub use part::{Closed, Part};
-pub use table::{Action, Entry, Key};
+pub use table::{Action, Entry, Key, Seen};
 pub use verdict::Drops;
 pub use window::{Settings, Windows};

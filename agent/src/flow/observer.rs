@@ -5,7 +5,7 @@ use std::{net::IpAddr, ops::Range};
 use flowlake_common::time;
 use ipnet::IpNet;
 
-use super::{Action, Counters, Key, Part, Settings, Windows};
+use super::{Action, Counters, Key, Part, Seen, Settings, Windows};
 use crate::{
     capture::{Direction, Packet},
     decode::{self, Decoded, FiveTuple, Fragments, Tunnels},
@@ -141,7 +141,12 @@ impl Observer {
         let time_us = time_us.clamp(TIMES_HELD.0, TIMES_HELD.1);
         self.fragments.complete(&mut decoded, time_us);
         let key = Key { tuple: decoded.tuple, interface, direction, action };
-        self.windows.observe(time_us, key, decoded.ip_bytes, decoded.tcp_flags, closed)?;
+        let seen = Seen {
+            bytes: decoded.ip_bytes,
+            tcp_flags: decoded.tcp_flags,
+            later_fragment: decoded.fragment.is_some_and(|fragment| !fragment.first),
+        };
+        self.windows.observe(time_us, key, seen, closed)?;
         Ok(decoded.ports_missing)
     }
 

@@ -51,8 +51,21 @@ pub struct Entry {
     pub first_us: u32,
     /// Latest packet, likewise.
     pub last_us: u32,
+    /// How many of the packets are later fragments: a firewall does not count these.
+    pub later_fragments: u32,
     /// The packets' recorded flags, joined by OR.
     pub tcp_flags: u8,
+}
+
+/// What a flow's record needs of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Its IP bytes.
+    pub bytes: u32,
+    /// Its recorded flags.
+    pub tcp_flags: u8,
+    /// Whether it is a fragment, and not the first of its datagram.
+    pub later_fragment: bool,
 }
 
 /// The flows of one window.

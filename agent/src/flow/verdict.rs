@@ -18,7 +18,7 @@ type Sums = (u64, u64);
 pub struct Drops {
     /// By the firewall's own log.
     logged: HashMap<Key, Sums, RandomState>,
-    /// By what a firewall on the way said.
+    /// By what a firewall on the way said. Anybody may say so: it counts only as far as it was seen.
     prohibited: HashMap<Key, Sums, RandomState>,
 }
 
@@ -30,10 +30,29 @@ impl Drops {
         self.logged.values().map(|(packets, _)| packets).sum()
     }
 
-    /// How many flows they are.
+    /// Packets of which an ICMP message said that they were refused, but that no interface saw.
     #[must_use]
-    pub fn flows(&self) -> usize {
-        self.logged.len() + self.prohibited.len()
+    pub fn refused_unseen(&self) -> u64 {
+        self.prohibited.values().map(|(packets, _)| packets).sum()
+    }
+
+    /// How many flows the firewall's own log tells of.
+    #[must_use]
+    pub fn logged_flows(&self) -> usize {
+        self.logged.len()
+    }
+
+    /// How many flows ICMP messages tell of.
+    #[must_use]
+    pub fn refused_flows(&self) -> usize {
+        self.prohibited.len()
+    }
+
+    /// Forgets what ICMP messages said; gives how many packets that was.
+    pub fn forget_refused(&mut self) -> u64 {
+        let packets = self.refused_unseen();
+        self.prohibited.clear();
+        packets
     }
 
     /// Takes what the REJECT entries count, now or before, off the ACCEPT entries.
@@ -51,14 +70,15 @@ impl Drops {
                 return true;
             }
             take(entry, &mut logged_now);
-            entry.packets > 0
+            if entry.packets > 0 {
+                add(&mut self.prohibited, entry);
+            }
+            false
         });
-        for entry in entries.iter().filter(|entry| entry.key.action == Action::Prohibited) {
-            add(&mut self.prohibited, entry);
-        }
         if self.logged.is_empty() && self.prohibited.is_empty() {
             return;
         }
+        let mut refused = Vec::new();
         // What came in is taken first. A direction that was guessed from addresses may call a forwarded packet egress.
         for outgoing in [false, true] {
             entries.retain_mut(|entry| {
@@ -68,10 +88,14 @@ impl Drops {
                 }
                 let before = entry.packets;
                 take(entry, &mut self.logged);
-                take(entry, &mut self.prohibited);
-                entry.packets > 0 && (entry.packets == before || !is_headers_alone(entry))
+                if entry.packets < before && is_rest_of_fragments(entry) {
+                    return false;
+                }
+                refused.extend(refuse(entry, &mut self.prohibited));
+                entry.packets > 0
             });
         }
+        entries.append(&mut refused);
         self.logged.retain(|_, (packets, _)| *packets > 0);
         self.prohibited.retain(|_, (packets, _)| *packets > 0);
     }
@@ -95,12 +119,26 @@ fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
     entry.bytes -= taken.1;
 }
 
+/// Splits off an entry what a firewall on the way refused of it.
+fn refuse(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) -> Option<Entry> {
+    let (packets, bytes) = sums.get_mut(&undirected(entry.key))?;
+    let refused = entry.packets.min(*packets);
+    // The message quotes a length, and may lie.
+    let refused_bytes = if refused == entry.packets { entry.bytes } else { entry.bytes.min(*bytes) };
+    *packets -= refused;
+    *bytes = bytes.saturating_sub(refused_bytes);
+    entry.packets -= refused;
+    entry.bytes -= refused_bytes;
+    let key = Key { action: Action::Prohibited, ..entry.key };
+    (refused > 0).then_some(Entry { key, packets: refused, bytes: refused_bytes, ..*entry })
+}
+
 /// The firewall sees datagrams put together, an interface their fragments: when all bytes but the later fragments' headers were
 /// dropped, these were dropped too.
-fn is_headers_alone(entry: &Entry) -> bool {
+fn is_rest_of_fragments(entry: &Entry) -> bool {
     // Of IPv6 with its fragment header.
     let header = if entry.key.tuple.ipv6 { 48 } else { 20 };
-    entry.bytes <= entry.packets * header
+    entry.packets <= entry.later_fragments.into() && entry.bytes <= entry.packets * header
 }
 
 /// The flow whichever way its packets were seen to go: a tap may not know.

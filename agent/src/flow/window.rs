@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     Part,
-    table::{Entry, Key, Table},
+    table::{Entry, Key, Seen, Table},
 };
 
 /// Windows open at once.
@@ -65,10 +65,10 @@ impl Windows {
         &mut self,
         time_us: i64,
         key: Key,
-        bytes: u32,
-        tcp_flags: u8,
+        seen: Seen,
         closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
+        let Seen { bytes, tcp_flags, later_fragment } = seen;
         let offset_us = time_us.rem_euclid(self.interval_us);
         let start_us = time_us.saturating_sub(offset_us);
         // At most 600 s in microseconds: fits.
@@ -80,10 +80,19 @@ impl Windows {
             entry.bytes += u64::from(bytes);
             entry.first_us = entry.first_us.min(offset_us);
             entry.last_us = entry.last_us.max(offset_us);
+            entry.later_fragments = entry.later_fragments.saturating_add(later_fragment.into());
             entry.tcp_flags |= tcp_flags;
             return Ok(());
         }
-        let entry = Entry { key, packets: 1, bytes: bytes.into(), first_us: offset_us, last_us: offset_us, tcp_flags };
+        let entry = Entry {
+            key,
+            packets: 1,
+            bytes: bytes.into(),
+            first_us: offset_us,
+            last_us: offset_us,
+            later_fragments: later_fragment.into(),
+            tcp_flags,
+        };
         self.insert(start_us, entry, closed)
     }
 
@@ -188,6 +197,10 @@ mod tests {
         Key { tuple, interface: u16::from(number % 3), direction: None, action: Action::Accept }
     }
 
+    fn sight(bytes: u32, tcp_flags: u8) -> Seen {
+        Seen { bytes, tcp_flags, later_fragment: false }
+    }
+
     fn run(settings: Settings, packets: &[(i64, u8)]) -> Vec<Closed> {
         let mut windows = Windows::new(settings);
         let mut all = Vec::new();
@@ -196,7 +209,7 @@ mod tests {
             Ok::<(), Infallible>(())
         };
         for (time_us, number) in packets {
-            windows.observe(*time_us, key(*number), 10, *number, &mut keep).unwrap();
+            windows.observe(*time_us, key(*number), sight(10, *number), &mut keep).unwrap();
         }
         windows.close_all(&mut keep).unwrap();
         all
@@ -237,7 +250,7 @@ mod tests {
             starts
         };
         for time in [0, 60, 3600] {
-            windows.observe(time * SECOND, key(1), 1, 0, |_| Ok::<(), Infallible>(())).unwrap();
+            windows.observe(time * SECOND, key(1), sight(1, 0), |_| Ok::<(), Infallible>(())).unwrap();
         }
         assert_eq!(starts(&mut windows, 61), [3600]);
         assert_eq!(starts(&mut windows, 62), [0]);
@@ -272,7 +285,7 @@ mod tests {
             for (direction, action, count) in packets {
                 for _ in 0..count {
                     let key = Key { direction, action, ..key(1) };
-                    windows.observe(0, key, 100, 0, |_| Ok::<(), Infallible>(())).unwrap();
+                    windows.observe(0, key, sight(100, 0), |_| Ok::<(), Infallible>(())).unwrap();
                 }
             }
             let mut all = Vec::new();
@@ -290,7 +303,7 @@ mod tests {
 
     fn entry(direction: Option<Direction>, action: Action, packets: u64, bytes: u64) -> Entry {
         let key = Key { direction, action, ..key(1) };
-        Entry { key, packets, bytes, first_us: 0, last_us: 0, tcp_flags: 0 }
+        Entry { key, packets, bytes, first_us: 0, last_us: 0, later_fragments: 0, tcp_flags: 0 }
     }
 
     fn join_all(parts: Vec<Vec<Entry>>) -> (Vec<(Action, u64)>, u64) {
@@ -318,12 +331,39 @@ mod tests {
     /// Two datagrams in three fragments each; the firewall drops one, or both, put together.
     #[test]
     fn fragments_of_dropped_datagrams_are_not_accepted() {
-        let fragments = || vec![entry(INGRESS, Action::Accept, 6, 8136)];
+        let fragments = || vec![Entry { later_fragments: 4, ..entry(INGRESS, Action::Accept, 6, 8136) }];
         let both = vec![entry(INGRESS, Action::Reject, 2, 8056)];
         // An IPv6 header with its fragment header is 48 bytes.
         assert_eq!(join_all(vec![fragments(), both]), (vec![(Action::Reject, 2)], 0));
         let one = vec![entry(INGRESS, Action::Reject, 1, 4028)];
         assert_eq!(join_all(vec![fragments(), one]), (vec![(Action::Accept, 5), (Action::Reject, 1)], 0));
+    }
+
+    /// Datagrams without payload are not taken for what is left of fragments.
+    #[test]
+    fn empty_datagrams_that_were_not_dropped_stay_accepted() {
+        let empty = vec![entry(INGRESS, Action::Accept, 10, 480)];
+        let dropped = vec![entry(INGRESS, Action::Reject, 4, 192)];
+        assert_eq!(join_all(vec![empty, dropped]), (vec![(Action::Accept, 6), (Action::Reject, 4)], 0));
+    }
+
+    /// An ICMP message makes a record only of what was seen, whatever it quotes.
+    #[test]
+    fn what_is_said_to_be_refused_counts_as_far_as_it_was_seen() {
+        let seen = vec![entry(INGRESS, Action::Accept, 5, 500)];
+        for (packets, bytes, expected) in [
+            (2, 200, vec![(Action::Accept, 3, 300), (Action::Prohibited, 2, 200)]),
+            (2, 120_000, vec![(Action::Accept, 3, 0), (Action::Prohibited, 2, 500)]),
+            (9, 40, vec![(Action::Prohibited, 5, 500)]),
+        ] {
+            let said = vec![entry(None, Action::Prohibited, packets, bytes)];
+            let closed = Closed::join(0, vec![Part::new(0, vec![seen.clone(), said])]);
+            let found: Vec<_> =
+                closed.entries.iter().map(|entry| (entry.key.action, entry.packets, entry.bytes)).collect();
+            assert_eq!(found, expected);
+        }
+        let forged = vec![entry(INGRESS, Action::Prohibited, 7, 420_000)];
+        assert_eq!(join_all(vec![forged]), (Vec::new(), 0));
     }
 
     /// Of a part that is written early, what was dropped and not seen yet is taken off the parts that come later.
@@ -334,7 +374,7 @@ mod tests {
         let early = Closed::join_some(0, part(vec![entry(INGRESS, Action::Reject, 3, 300)]), &mut drops);
         assert_eq!((early.entries.len(), drops.unmatched()), (1, 3));
         let late = Closed::join_some(0, part(vec![entry(None, Action::Accept, 4, 400)]), &mut drops);
-        assert_eq!((late.entries[0].packets, drops.unmatched(), drops.flows()), (1, 0, 0));
+        assert_eq!((late.entries[0].packets, drops.unmatched(), drops.logged_flows()), (1, 0, 0));
     }
 
     type Sums = HashMap<(i64, Key), (u64, u64, i64, i64, u8)>;

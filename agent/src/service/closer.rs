@@ -40,6 +40,8 @@ pub(super) struct Written {
     pub(super) records: u64,
     pub(super) skipped_windows: u64,
     pub(super) verdict_unmatched: u64,
+    /// Packets that ICMP messages called refused, but that were not seen.
+    pub(super) refused_unseen: u64,
     pub(super) left_out: LeftOut,
     /// Records that could not be written.
     pub(super) given_up: u64,
@@ -50,6 +52,7 @@ impl std::ops::AddAssign for Written {
         self.records += other.records;
         self.skipped_windows += other.skipped_windows;
         self.verdict_unmatched += other.verdict_unmatched;
+        self.refused_unseen += other.refused_unseen;
         self.left_out.records += other.left_out.records;
         self.left_out.packets += other.left_out.packets;
         self.given_up += other.given_up;
@@ -183,8 +186,13 @@ impl Closer {
             window.parts = ready;
             window.began |= self.write(start, &mut window, &[], None);
             window.parts = waiting;
-            if window.drops.flows() > self.inbox.max_flows() {
+            // Of what ICMP messages say nothing is owed: it only marks what was seen.
+            if window.drops.refused_flows() > self.inbox.max_flows() {
+                self.written.refused_unseen += window.drops.forget_refused();
+            }
+            if window.drops.logged_flows() > self.inbox.max_flows() {
                 self.written.verdict_unmatched += window.drops.unmatched();
+                self.written.refused_unseen += window.drops.refused_unseen();
                 window.drops = Drops::default();
                 window.skipped = true;
             }
@@ -264,6 +272,7 @@ impl Closer {
         self.write(start, &mut window, &gaps, quiet);
         let unmatched = window.drops.unmatched();
         self.written.verdict_unmatched += unmatched;
+        self.written.refused_unseen += window.drops.refused_unseen();
         if began && unmatched > 0 && gaps.is_empty() {
             // What was written early may have been called accepted before its drop was known.
             self.written.skipped_windows += 1;
@@ -351,7 +360,7 @@ mod tests {
     use crate::{
         capture::Direction,
         decode::FiveTuple,
-        flow::{Action, Key, Settings, Windows},
+        flow::{Action, Key, Seen, Settings, Windows},
     };
 
     /// A minute's first second, and a time in the middle of the monotonic clock.
@@ -398,8 +407,9 @@ mod tests {
                     ipv6: false,
                 };
                 let key = Key { tuple, interface: 0, direction: Some(Direction::Ingress), action };
-                let Ok(()) =
-                    windows.observe(start * 1_000_000, key, 100, 0, |_| Ok::<(), std::convert::Infallible>(()));
+                let Ok(()) = windows.observe(start * 1_000_000, key, Seen { bytes: 100, ..Seen::default() }, |_| {
+                    Ok::<(), std::convert::Infallible>(())
+                });
             }
             let Ok(()) = windows.close_all(|part| {
                 parts.push(part);

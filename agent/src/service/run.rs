@@ -58,6 +58,8 @@ pub struct Ended {
     pub drops: Option<(u64, u64, u64)>,
     /// Drops that were not seen on their way in.
     pub verdict_unmatched: u64,
+    /// Packets that ICMP messages called refused, but that were not seen.
+    pub refused_unseen: u64,
     /// Records that could not be written.
     pub given_up: u64,
 }
@@ -104,14 +106,16 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
     drop(links.join());
     supervised?;
     stopped?;
-    let Written { records, skipped_windows, verdict_unmatched, left_out, given_up } = written;
+    let Written { records, skipped_windows, verdict_unmatched, refused_unseen, left_out, given_up } = written;
     Ok(Ended {
         counters,
         records,
         skipped_windows,
         left_out: (left_out.records, left_out.packets),
-        drops: drops.map(|drops| (drops.recorded - counters.lost.queue_drops, drops.elsewhere, drops.unread)),
+        drops: drops
+            .map(|drops| (drops.recorded.saturating_sub(counters.lost.queue_drops), drops.elsewhere, drops.unread)),
         verdict_unmatched,
+        refused_unseen,
         given_up,
     })
 }

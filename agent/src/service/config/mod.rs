@@ -242,6 +242,13 @@ mod tests {
                 "[[capture]]\ninterface = \"a-name-that-is-too-long\"",
                 "agent.toml:4: interface: 'a-name-that-is-too-long': an",
             ),
+            ("[[capture]]\nmirror = true", "agent.toml:3: capture: no `interface`"),
+            ("[[capture]]\ninterface = \"nflog:5\"", "agent.toml:4: interface: the firewall's log is no interface"),
+            ("local-networks = [\"10.0.0.0/8\"]", "agent.toml:3: local-networks: only a capture with `mirror = true`"),
+            (
+                "decapsulate = [\"gre\"]\n[verdict]\nnflog-groups = [5]",
+                "agent.toml:3: decapsulate: a firewall judges a packet by its outermost header",
+            ),
             ("[verdict]\nnflog-groups = [5, 5]", "agent.toml:4: nflog-groups: a group stands twice"),
         ] {
             let error = read(&format!("{REQUIRED}{text}\n")).unwrap_err().to_string();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::{CaptureConfig, Config, IdentityConfig};
 use crate::{
@@ -93,6 +94,9 @@ checked!(Filter, "String": String => String, |filter| match live::check_filter(&
 checked!(Pattern, "String": String => String, |pattern| match pattern.as_str() {
     "" => Err("an interface's name, a pattern such as 'eth*', or 'default-route'".to_owned()),
     "any" => Err("'any' would count what crosses two interfaces twice; name them, or give a pattern".to_owned()),
+    _ if pattern.starts_with("nflog") => {
+        Err("the firewall's log is no interface; its groups belong in [verdict], nflog-groups".to_owned())
+    }
     _ if pattern.len() > 64 || pattern.contains(['/', ' ']) => {
         Err(format!("'{}' is no interface", pattern.escape_debug()))
     }
@@ -170,13 +174,13 @@ pub(super) struct Raw {
     state: Option<Folder>,
     spool: Option<Folder>,
     #[serde(default)]
-    local_networks: Vec<Network>,
+    local_networks: Option<Spanned<Vec<Network>>>,
     #[serde(default)]
-    decapsulate: Vec<TunnelName>,
+    decapsulate: Option<Spanned<Vec<TunnelName>>>,
     #[serde(default)]
     identity: IdentityConfig,
     #[serde(default)]
-    capture: Vec<RawCapture>,
+    capture: Vec<Spanned<RawCapture>>,
     #[serde(default)]
     verdict: RawVerdict,
     #[serde(default)]
@@ -186,7 +190,7 @@ pub(super) struct Raw {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawCapture {
-    interface: toml::Spanned<Pattern>,
+    interface: Option<Spanned<Pattern>>,
     filter: Option<Filter>,
     #[serde(default)]
     promiscuous: bool,
@@ -245,11 +249,31 @@ impl Raw {
         let mut flow = flow::Settings::default();
         flow.interval = self.interval.map_or(flow.interval, |Interval(seconds)| seconds);
         flow.max_flows = self.max_flows.map_or(flow.max_flows, |MaxFlows(flows)| flows);
-        let decapsulate: Tunnels = self.decapsulate.into_iter().map(|TunnelName(tunnel)| tunnel).collect();
+        let judged = self.verdict.nflog_groups.as_ref().is_some_and(|NflogGroups(groups)| !groups.is_empty());
+        let mut decapsulate = Tunnels::default();
+        if let Some(tunnels) = self.decapsulate.filter(|tunnels| !tunnels.as_ref().is_empty()) {
+            if judged || self.verdict.icmp_prohibited {
+                let why =
+                    "decapsulate: a firewall judges a packet by its outermost header; not together with [verdict]";
+                return Err((tunnels.span().start, why.to_owned()));
+            }
+            decapsulate = tunnels.into_inner().into_iter().map(|TunnelName(tunnel)| tunnel).collect();
+        }
+        let mut local_networks = Vec::new();
+        if let Some(known) = self.local_networks.filter(|known| !known.as_ref().is_empty()) {
+            if !self.capture.iter().any(|raw| raw.as_ref().mirror) {
+                let why =
+                    "local-networks: only a capture with `mirror = true` asks them; elsewhere the kernel tells the way";
+                return Err((known.span().start, why.to_owned()));
+            }
+            local_networks = networks(known.into_inner());
+        }
         let mut capture = Vec::new();
         for raw in self.capture {
-            let start = raw.interface.span().start;
-            let meant = raw.meant();
+            let start = raw.as_ref().interface.as_ref().map_or(raw.span().start, |interface| interface.span().start);
+            let Some(meant) = raw.into_inner().meant() else {
+                return Err((start, "capture: no `interface`".to_owned()));
+            };
             if meant.interface_id.is_some() && meant.is_pattern() {
                 return Err((
                     start,
@@ -274,12 +298,7 @@ impl Raw {
             identity: self.identity,
             spool: self.spool.map_or_else(|| state.join("spool"), |Folder(path)| path),
             state,
-            rules: Rules {
-                flow,
-                decapsulate,
-                icmp_prohibited: self.verdict.icmp_prohibited,
-                local_networks: networks(self.local_networks),
-            },
+            rules: Rules { flow, decapsulate, icmp_prohibited: self.verdict.icmp_prohibited, local_networks },
             capture,
             nflog_groups: self.verdict.nflog_groups.map(|NflogGroups(groups)| groups).unwrap_or_default(),
             records: RecordFilter {
@@ -297,10 +316,11 @@ impl Raw {
 }
 
 impl RawCapture {
-    fn meant(self) -> CaptureConfig {
+    /// `None` without an interface.
+    fn meant(self) -> Option<CaptureConfig> {
         let usual = CaptureConfig::of_default_route();
-        CaptureConfig {
-            interface: self.interface.into_inner().0,
+        Some(CaptureConfig {
+            interface: self.interface?.into_inner().0,
             tap: TapSettings {
                 filter: self.filter.map_or(usual.tap.filter, |Filter(filter)| filter),
                 snap_length: self.snap_length.map_or(usual.tap.snap_length, |SnapLength(bytes)| bytes),
@@ -310,7 +330,7 @@ impl RawCapture {
             },
             threads: self.threads.map_or(usual.threads, |Threads(threads)| threads),
             interface_id: self.interface_id.map(|InterfaceId(id)| id),
-        }
+        })
     }
 }
 
