@@ -43,18 +43,57 @@ pub struct Decoder<R: Read> {
 
 enum Inner<R: Read> {
     None(BufReader<R>),
-    Gzip(Box<Members<R>>),
-    Zstd(Box<ZstdDecoder<BufReader<R>>>),
+    Packed(Box<Members<R>>),
+}
+
+/// A decoder of one gzip member or zstd frame.
+enum Member<R: Read> {
+    Gzip(Box<GzipDecoder<BufReader<R>>>),
+    Zstd(ZstdDecoder<BufReader<R>>),
+}
+
+impl<R: Read> Member<R> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
+    fn new(compression: Compression, reader: BufReader<R>) -> io::Result<Self> {
+        if compression == Compression::Zstd {
+            let mut decoder = ZstdDecoder::with_buffer(reader)?.single_frame();
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            return Ok(Self::Zstd(decoder));
+        }
+        Ok(Self::Gzip(Box::new(GzipDecoder::new(reader))))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+
+    fn reader(&mut self) -> &mut BufReader<R> {
+        match self {
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Zstd(decoder) => decoder.get_mut(),
+        }
+    }
+
+    fn into_reader(self) -> BufReader<R> {
+        match self {
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Zstd(decoder) => decoder.finish(),
+        }
+    }
 }
 
 /// Tells whether a first line begins a file.
 pub type Begins = fn(&[u8]) -> bool;
 
-/// gzip members, one after the other.
+/// gzip members or zstd frames, one after the other.
 struct Members<R: Read> {
+    compression: Compression,
     /// `None` only inside of [`Members::next`].
-    decoder: Option<GzipDecoder<BufReader<R>>>,
-    /// Tells whether a member begins anew, by its first line; `None` joins members byte by byte, as RFC 1952 has it.
+    decoder: Option<Member<R>>,
+    /// Tells whether a member begins anew, by its first line; `None` joins members byte by byte, as RFC 1952 and RFC 8878 have it.
     begins: Option<Begins>,
     /// The start of a member that was looked at.
     peeked: Vec<u8>,
@@ -63,9 +102,9 @@ struct Members<R: Read> {
 }
 
 impl<R: Read> Members<R> {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
-    fn new(reader: BufReader<R>, begins: Option<Begins>) -> Self {
-        Self { decoder: Some(GzipDecoder::new(reader)), begins, peeked: Vec::new(), last: b'\n' }
+    fn new(compression: Compression, reader: BufReader<R>, begins: Option<Begins>) -> io::Result<Self> {
+        let decoder = Some(Member::new(compression, reader)?);
+        Ok(Self { compression, decoder, begins, peeked: Vec::new(), last: b'\n' })
     }
 
     /// Reads the first line of a member, or as much of it as a header can have.
@@ -85,18 +124,23 @@ impl<R: Read> Members<R> {
     }
 
     /// Goes on to the next member; false when there is none.
-    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
     fn next(&mut self) -> io::Result<bool> {
         let Some(decoder) = &mut self.decoder else {
             return Ok(false);
         };
-        if decoder.get_mut().fill_buf()?.is_empty() {
+        // Zeros behind the last member fill a block of a tape or a disk; gzip passes over them.
+        let reader = decoder.reader();
+        while reader.fill_buf()?.first() == Some(&0) {
+            let zeros = reader.buffer().iter().take_while(|byte| **byte == 0).count();
+            reader.consume(zeros);
+        }
+        if reader.fill_buf()?.is_empty() {
             return Ok(false);
         }
         let Some(decoder) = self.decoder.take() else {
             return Ok(false);
         };
-        self.decoder = Some(GzipDecoder::new(decoder.into_inner()));
+        self.decoder = Some(Member::new(self.compression, decoder.into_reader())?);
         Ok(true)
     }
 }
@@ -148,7 +192,7 @@ impl<R: Read> Decoder<R> {
         Self::open(reader, limit, None)
     }
 
-    /// As [`Decoder::new`], for text: where a gzip member's first line `begins` a file anew, the line before it ends, though it
+    /// As [`Decoder::new`], for text: where a gzip member's or zstd frame's first line `begins` a file anew, the line before it ends, though it
     /// has no line end. So files that were joined packed read as they would one by one, and a file that was packed in
     /// blocks stays whole.
     ///
@@ -158,17 +202,13 @@ impl<R: Read> Decoder<R> {
         Self::open(reader, limit, Some(begins))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the place that decompresses")]
     fn open(reader: R, limit: u64, begins: Option<Begins>) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER, reader);
         let compression = Compression::sniff(reader.fill_buf()?);
         let inner = match compression {
             Compression::None => Inner::None(reader),
-            Compression::Gzip => Inner::Gzip(Box::new(Members::new(reader, begins))),
-            Compression::Zstd => {
-                let mut decoder = ZstdDecoder::with_buffer(reader)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-                Inner::Zstd(Box::new(decoder))
+            Compression::Gzip | Compression::Zstd => {
+                Inner::Packed(Box::new(Members::new(compression, reader, begins)?))
             }
         };
         Ok(Self { inner, compression, left: limit, limit })
@@ -180,13 +220,12 @@ impl<R: Read> Decoder<R> {
         self.compression
     }
 
-    /// Gives the packed stream back, wherever it stands; `None` when it got lost in an error between two gzip members.
+    /// Gives the packed stream back, wherever it stands; `None` when it got lost in an error between two members.
     #[must_use]
     pub fn into_source(self) -> Option<R> {
         match self.inner {
             Inner::None(reader) => Some(reader.into_inner()),
-            Inner::Gzip(members) => members.decoder.map(|decoder| decoder.into_inner().into_inner()),
-            Inner::Zstd(decoder) => Some(decoder.finish().into_inner()),
+            Inner::Packed(members) => members.decoder.map(|decoder| decoder.into_reader().into_inner()),
         }
     }
 }
@@ -195,8 +234,7 @@ impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match &mut self.inner {
             Inner::None(reader) => reader.read(buffer)?,
-            Inner::Gzip(decoder) => decoder.read(buffer)?,
-            Inner::Zstd(decoder) => decoder.read(buffer)?,
+            Inner::Packed(members) => members.read(buffer)?,
         };
         self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
             io::Error::new(io::ErrorKind::FileTooLarge, format!("unpacks to more than {} bytes", self.limit))
@@ -250,6 +288,11 @@ mod tests {
         Decoder::lines(&members[..], 100, begins).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\nhead\ntwo\nhead");
         assert_eq!(unpack(&members, 100).unwrap(), b"onehead\ntwohead");
+        let frame = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        let frames = [frame(b"one"), frame(b""), frame(b"head\nt"), frame(b"wo"), frame(b"head")].concat();
+        text.clear();
+        Decoder::lines(&frames[..], 100, begins).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\nhead\ntwo\nhead");
     }
 
     #[test]

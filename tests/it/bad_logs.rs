@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command, sync::Arc};
 
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, types::Int32Type};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use flowlake_tests::random::Random;
 use parquet::{
     arrow::ArrowWriter,
@@ -32,7 +33,7 @@ impl Converted {
     fn bounded(content: &[u8]) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", "ulimit -v 409600 && exec \"$0\" \"$@\""]).arg(converter().get_program());
-        Self::by(shell, content, &[])
+        Self::by(shell, content, &["--region", "us-east-1"])
     }
 
     fn by(mut program: Command, content: &[u8], options: &[&str]) -> Self {
@@ -195,17 +196,26 @@ fn hostile_logs_take_bounded_memory_and_the_good_part_is_kept() {
     let bomb = gzip(&[HEADER.as_bytes(), b"\n", good(1).as_bytes(), b"\n", &vec![0; 64 << 20]].concat());
     let whole = gzip(format!("{HEADER}\n{}", (0..5000).map(|n| good(n) + "\n").collect::<String>()).as_bytes());
     let cut = &whole[..whole.len() - 100];
+    // Packed to a few kilobytes, and more lines than can be held at one time.
+    let packed = BASE64_STANDARD.encode(gzip(&[vec![b'a'; 60_000], vec![b'\n']].concat().repeat(500)));
+    let data = format!("{{\"kinesis\":{{\"data\":\"{packed}\"}}}}");
+    let first = format!("{{\"message\":\"{}\"}}", good(1).replace(" us-east-1", "").replacen('4', "2", 1));
+    let envelope = format!("{first}\n{{\"x\":1,\"Records\":[{}]}}", vec![data; 3].join(","));
     for (content, rows, said) in [
         (&long_line[..], 2, "line 3: a line of 10485760 bytes"),
         (&bomb, 1, "line 3: a line of 67108864 bytes"),
         (cut, 4000, "records before are in the lake"),
+        (envelope.as_bytes(), 1, "line 2: version: 'aaaa"),
     ] {
-        let converted = Converted::from(content, &[]);
+        let converted = Converted::bounded(content);
         let Converted { ran, .. } = &converted;
         assert_eq!(ran.code, 1);
         assert!(ran.stderr.contains(said), "'{said}' is not in:\n{}", ran.stderr);
         assert!(converted.rows() >= rows, "{}", ran.stderr);
-        assert!(converted.rejects().len() < 70_000);
+        let rejects = String::from_utf8_lossy(&converted.rejects()).into_owned();
+        let is_envelope = content == envelope.as_bytes();
+        assert!(is_envelope == rejects.contains("more lines than are taken of one value"));
+        assert!(is_envelope || rejects.len() < 70_000);
     }
 }
 

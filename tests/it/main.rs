@@ -14,6 +14,7 @@ mod lake;
 mod live;
 mod live_service;
 mod live_verdict;
+mod odd_deliveries;
 mod public_captures;
 mod recipes;
 mod replay;

@@ -50,6 +50,8 @@ pub struct LogDirectory {
     open: BTreeMap<i64, LogFile>,
     /// How many files were begun for each stamp.
     begun: BTreeMap<i64, u32>,
+    /// Bytes at which a file is closed.
+    max_size: u64,
 }
 
 impl LogDirectory {
@@ -57,7 +59,14 @@ impl LogDirectory {
     #[must_use]
     pub fn new(delivery: Delivery, format: Format, interval: u32) -> Self {
         aside::remove_stale(&delivery.root, ASIDE);
-        Self { delivery, format, interval: interval.into(), open: BTreeMap::new(), begun: BTreeMap::new() }
+        Self {
+            delivery,
+            format,
+            interval: interval.into(),
+            open: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            max_size: MAX_SIZE,
+        }
     }
 
     /// Writes the records of a closed window, each into the file of its end time.
@@ -98,7 +107,7 @@ impl LogDirectory {
             }
         };
         file.write(record).map_err(|error| named(&self.delivery.root, &error))?;
-        if file.size() + SLACK >= MAX_SIZE { self.finish(stamp) } else { Ok(()) }
+        if file.size() + SLACK >= self.max_size { self.finish(stamp) } else { Ok(()) }
     }
 
     /// Finishes every file that is open.
@@ -153,4 +162,54 @@ fn stamp(seconds: i64) -> i64 {
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decode::FiveTuple,
+        flow::{Action, Entry, Key},
+    };
+
+    /// A full file is closed and another begun, each with a header, none larger than it may be, and no record is lost.
+    #[test]
+    fn a_full_file_is_closed() {
+        const RECORDS: u16 = 20_000;
+        let root = tempfile::tempdir().unwrap();
+        for file_format in [FileFormat::PlainText, FileFormat::Parquet] {
+            let root = root.path().join(format!("{file_format:?}"));
+            let delivery = Delivery { root: root.clone(), file_format, partitions: Partitions::default() };
+            let mut logs = LogDirectory::new(delivery, Format::all_fields(), 60);
+            logs.max_size = SLACK + 50_000;
+            let identity = Identity {
+                account_id: "111122223333".to_owned(),
+                region: "eu-central-1".to_owned(),
+                interface_ids: vec!["eni-0".to_owned()],
+                ..Identity::default()
+            };
+            let entry = |number: u16| {
+                let [high, low] = number.wrapping_mul(40_503).to_be_bytes();
+                let tuple = FiveTuple {
+                    source: [high; 16],
+                    destination: [low; 16],
+                    source_port: number,
+                    destination_port: number.wrapping_mul(31),
+                    protocol: 6,
+                    ipv6: false,
+                };
+                let key = Key { tuple, interface: 0, direction: None, action: Action::Accept };
+                let (packets, bytes) = (u64::from(high) + 1, u64::from(number) * 7);
+                Entry { key, packets, bytes, first_us: 0, last_us: 1, later_fragments: 0, tcp_flags: 2 }
+            };
+            let entries = (0..RECORDS).map(entry).collect();
+            logs.write(&identity, &Closed { start: 1_700_000_040, entries, verdict_unmatched: 0 }).unwrap();
+            logs.finish_all().unwrap();
+            let folder = root.join("AWSLogs/111122223333/vpcflowlogs/eu-central-1/2023/11/14");
+            let sizes: Vec<u64> =
+                fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+            assert!(sizes.len() > 2, "{file_format:?}: {sizes:?}");
+            assert!(sizes.iter().all(|size| *size < logs.max_size), "{file_format:?}: {sizes:?}");
+        }
+    }
 }

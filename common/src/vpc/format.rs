@@ -20,6 +20,9 @@ pub enum FormatError {
     /// A field named twice.
     #[error("field '{0}' is named twice")]
     Twice(&'static str),
+    /// Names that no header can have.
+    #[error("{0}")]
+    Unreadable(String),
     /// No field at all.
     #[error("the log format names no field")]
     Empty,

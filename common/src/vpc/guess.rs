@@ -6,27 +6,31 @@
 use super::{
     field::Field,
     format::Format,
-    header::Header,
+    header::{Header, MAX_COLUMNS},
     record::{Record, Value},
-    text::{parse_line, words},
+    text::parse_line,
 };
 
 /// Versions at which AWS added fields to VPC flow logs.
 const VERSIONS: [u8; 9] = [2, 3, 4, 5, 7, 8, 9, 10, 11];
 
-/// The format of a line, if it is a record in one that AWS delivers by default: the fields of VPC flow logs up to some
-/// version, in AWS's order, or those of transit gateways.
+/// The header that a line would have, if it is a record in a format that AWS delivers by default: the fields of VPC flow logs up
+/// to some version, in AWS's order, or those of transit gateways. Of a later version than the table's the rest is kept by number.
 #[must_use]
-pub fn default_format(line: &str) -> Option<Format> {
-    let count = words(line).count();
-    let transit_gateway = Format::transit_gateway();
-    let format = if count == transit_gateway.fields().len() {
-        transit_gateway
+pub fn default_header(line: &str) -> Option<Header> {
+    let count = line.split(' ').filter(|word| !word.is_empty()).count();
+    let (transit_gateway, all) = (Format::transit_gateway(), Format::all_fields());
+    let header = if count == transit_gateway.fields().len() {
+        Header::of(&transit_gateway)
+    } else if count > all.fields().len() && count <= MAX_COLUMNS {
+        Header::of(&all).with_more(count - all.fields().len())
     } else {
-        VERSIONS.into_iter().map(Format::up_to).find(|format| format.fields().len() == count)?
+        Header::of(&VERSIONS.into_iter().map(Format::up_to).find(|format| format.fields().len() == count)?)
     };
-    let header = Header::of(&format);
-    parse_line(&header, line).ok().filter(is_plausible).map(|_| format)
+    let record = parse_line(&header, line).ok().filter(is_plausible)?;
+    // More words than there are fields are those of a version that is not known here.
+    let newest = i64::from(all.version());
+    (header.unknown().is_empty() || record.int(Field::Version)? > newest).then_some(header)
 }
 
 /// Whether the words that have few values have one of them.
@@ -55,12 +59,12 @@ mod tests {
 
     #[test]
     fn a_default_record_tells_its_format() {
-        assert_eq!(default_format(RECORD), Some(Format::default_fields()));
+        assert_eq!(default_header(RECORD), Some(Header::of(&Format::default_fields())));
         let nodata = "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA";
-        assert_eq!(default_format(nodata), Some(Format::default_fields()));
+        assert_eq!(default_header(nodata), Some(Header::of(&Format::default_fields())));
         let version_5 =
             format!("{RECORD} vpc-1 subnet-1 - 2 IPv4 5.6.7.8 1.2.3.4 eu-west-1 euw1-az2 - - - - ingress -");
-        assert_eq!(default_format(&version_5).map(|format| format.fields().len()), Some(29));
+        assert_eq!(default_header(&version_5).map(|header| header.columns().len()), Some(29));
         let format = Format::transit_gateway();
         let dashes = format.fields().iter().map(|field| match field {
             Field::Version => "6",
@@ -69,7 +73,15 @@ mod tests {
             Field::LogStatus => "NODATA",
             _ => "-",
         });
-        assert_eq!(default_format(&dashes.collect::<Vec<_>>().join(" ")), Some(Format::transit_gateway()));
+        let dashes = dashes.collect::<Vec<_>>().join(" ");
+        assert_eq!(default_header(&dashes), Some(Header::of(&Format::transit_gateway())));
+        // A version that is not known yet.
+        let later = format!("{} {}x y", RECORD.replacen('2', "12", 1), "- ".repeat(40));
+        assert_eq!(
+            default_header(&later).map(|header| header.unknown().to_vec()),
+            Some(vec!["field_55".to_owned(), "field_56".to_owned()])
+        );
+        assert_eq!(default_header(&later.replacen("12", "11", 1)), None);
     }
 
     #[test]
@@ -82,7 +94,7 @@ mod tests {
             "a b c d e f g h i j k l m n".to_owned(),
             String::new(),
         ] {
-            assert_eq!(default_format(&line), None, "{line}");
+            assert_eq!(default_header(&line), None, "{line}");
         }
     }
 }

@@ -3,7 +3,10 @@
 //! A custom format has any fields in any order, so columns are found by their names and never by position. Names that the
 //! table does not know are kept: a later version of flow logs stays readable.
 
-use super::{field::Field, format::Format};
+use super::{
+    field::Field,
+    format::{Format, FormatError},
+};
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,12 @@ pub enum Column {
 pub struct Header {
     columns: Vec<Column>,
     unknown: Vec<String>,
+    /// What stands between the values of a line.
+    separator: char,
 }
+
+/// What stands between the values of lines that are made of other forms: there a value may have spaces.
+pub const UNIT_SEPARATOR: char = '\x1f';
 
 /// Why a line is no flow log header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,8 +55,38 @@ impl Header {
     /// # Errors
     /// [`HeaderError`], saying what it is instead.
     pub fn parse(line: &str) -> Result<Self, HeaderError> {
-        let mut header = Self { columns: Vec::new(), unknown: Vec::new() };
-        for name in line.split(' ').filter(|name| !name.is_empty()) {
+        Self::read(line, ' ')
+    }
+
+    /// As [`Header::parse`], of lines whose values stand between [`UNIT_SEPARATOR`]s.
+    ///
+    /// # Errors
+    /// As those of [`Header::parse`].
+    pub fn parse_units(line: &str) -> Result<Self, HeaderError> {
+        Self::read(line, UNIT_SEPARATOR)
+    }
+
+    /// The header of a log format, for reading: also fields of later versions, which it keeps by their names.
+    ///
+    /// # Errors
+    /// [`FormatError`], naming the word that is wrong.
+    pub fn of_format(text: &str) -> Result<Self, FormatError> {
+        match Format::parse(text) {
+            Ok(format) => return Ok(Self::of(&format)),
+            Err(FormatError::Unknown(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut names = Vec::new();
+        for word in text.split_ascii_whitespace() {
+            let name = word.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+            names.push(name.ok_or_else(|| FormatError::NotAField(word.to_owned()))?);
+        }
+        Self::parse(&names.join(" ")).map_err(|error| FormatError::Unreadable(error.to_string()))
+    }
+
+    fn read(line: &str, separator: char) -> Result<Self, HeaderError> {
+        let mut header = Self { columns: Vec::new(), unknown: Vec::new(), separator };
+        for name in line.split(separator).filter(|name| !name.is_empty()) {
             if header.columns.len() == MAX_COLUMNS {
                 return Err(HeaderError::TooWide);
             }
@@ -87,7 +125,31 @@ impl Header {
     /// The header that a format would have, whether it has a `start` or not.
     #[must_use]
     pub fn of(format: &Format) -> Self {
-        Self { columns: format.fields().iter().copied().map(Column::Known).collect(), unknown: Vec::new() }
+        let columns = format.fields().iter().copied().map(Column::Known).collect();
+        Self { columns, unknown: Vec::new(), separator: ' ' }
+    }
+
+    /// This header with more columns behind its own, named by their number: of a later version without a header line.
+    #[must_use]
+    pub fn with_more(mut self, more: usize) -> Self {
+        for _ in 0..more {
+            self.columns.push(Column::Unknown(self.unknown.len()));
+            self.unknown.push(format!("field_{}", self.columns.len()));
+        }
+        self
+    }
+
+    /// What stands between the values of a line.
+    #[must_use]
+    pub fn separator(&self) -> char {
+        self.separator
+    }
+
+    /// The values of a line.
+    pub(super) fn words<'a>(&self, line: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let separator = self.separator;
+        // Runs of spaces separate too: an example of the User Guide has one.
+        line.split(separator).filter(move |word| separator != ' ' || !word.is_empty())
     }
 
     /// The columns, in the file's order.
@@ -119,8 +181,8 @@ impl Header {
 
 fn could_be_a_name(word: &str) -> bool {
     word.len() <= MAX_NAME
-        && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
-        && word.starts_with(|first: char| first.is_ascii_lowercase())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && word.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
 /// The start of a text for a message: hostile lines are long and hold control characters.

@@ -48,7 +48,7 @@ pub enum LineError {
 /// [`LineError`], naming the field.
 pub fn parse_line<'a>(header: &Header, line: &'a str) -> Result<Record<'a>, LineError> {
     let mut record = Record::default();
-    let mut words = words(line);
+    let mut words = header.words(line);
     for (index, column) in header.columns().iter().enumerate() {
         let Some(word) = words.next() else {
             return Err(LineError::Columns { expected: header.columns().len(), found: index });
@@ -66,15 +66,10 @@ pub fn parse_line<'a>(header: &Header, line: &'a str) -> Result<Record<'a>, Line
 /// The columns of a line that the table does not know: name and value, in the header's order, absent ones left out.
 pub fn unknown_values<'a>(header: &'a Header, line: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let columns = if header.unknown().is_empty() { &[] } else { header.columns() };
-    columns.iter().zip(words(line)).filter_map(|(column, word)| match column {
+    columns.iter().zip(header.words(line)).filter_map(|(column, word)| match column {
         Column::Unknown(index) if word != "-" => Some((header.unknown()[*index].as_str(), word)),
         _ => None,
     })
-}
-
-/// Runs of spaces separate too: an example of the User Guide has one.
-pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split(' ').filter(|word| !word.is_empty())
 }
 
 fn parse_value(field: Field, word: &str) -> Result<Value<'_>, LineError> {

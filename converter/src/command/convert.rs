@@ -160,7 +160,7 @@ impl Convert {
         let rejected = rejects.count();
         self.totals.rejects += rejected;
         if let Some((count, path)) = rejects.finish()? {
-            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}, which can be converted when it is corrected", path.display()));
+            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}; the lines there that are no comments can be corrected and converted", path.display()));
         }
         // Also when every line was rejected: they are converted from their own file, and must not come twice.
         if !staged.is_empty() || rejected > 0 {

@@ -13,7 +13,7 @@ use flowlake_common::{
     outcome::Outcome,
     progress::Progress,
     time,
-    vpc::{Field, Format, Header, Record},
+    vpc::{Field, Header, Record},
 };
 
 use super::say;
@@ -29,8 +29,8 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Format of lines without a header, as for `aws ec2 create-flow-logs`: '${srcaddr} ${start} …' [default: AWS's own]
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<Format>,
+    #[arg(long, value_name = "FORMAT", value_parser = Header::of_format)]
+    log_format: Option<Header>,
 }
 
 /// Problems of a file that are shown; all are counted.
@@ -79,9 +79,9 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// What is said of one file, and how that ends.
-fn report(file: &InputFile, given: Option<&Format>, progress: &Progress) -> io::Result<(String, Outcome)> {
+fn report(file: &InputFile, told: Option<&Header>, progress: &Progress) -> io::Result<(String, Outcome)> {
     let start = first_bytes(&file.path)?;
-    let log = match file.open(given, progress)? {
+    let log = match file.open(told, progress)? {
         Ok(Ok(Some(log))) => log,
         Ok(Ok(None)) => return Ok((line("kind", "nothing: no record and no header"), Outcome::Clean)),
         Ok(Err(no_log)) => {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use flowlake_common::vpc::Header;
+use flowlake_common::vpc::{Header, UNIT_SEPARATOR};
 use tempfile::NamedTempFile;
 
 use crate::input::{COMMENT, Reject};
@@ -91,8 +91,17 @@ impl<'a> Rejects<'a> {
             writeln!(file, "{}", names.join(" "))?;
         }
         writeln!(file, "{COMMENT}line {}: {}", reject.line, one_line(&reject.reason))?;
-        if reject.whole {
+        if reject.whole && reject.header.separator() == ' ' {
             file.write_all(reject.bytes)?;
+        } else if reject.whole {
+            // Values that were made into a line: as one of text has them, what would separate them percent-encoded.
+            for byte in reject.bytes {
+                match *byte {
+                    byte if char::from(byte) == UNIT_SEPARATOR => file.write_all(b" ")?,
+                    byte if byte <= b' ' => write!(file, "%{byte:02X}")?,
+                    byte => file.write_all(&[byte])?,
+                }
+            }
         } else {
             write!(file, "{COMMENT}as far as it was read: ")?;
             // A JSON value may have several lines, and none of them may be taken for a record.

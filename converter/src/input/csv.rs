@@ -2,7 +2,9 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use super::made::{Made, MadeKind, column_name, whole_number};
+use flowlake_common::vpc::Field;
+
+use super::made::{Made, MadeKind, column_name, column_names, is_number, whole_number};
 
 /// Columns that a row may have.
 const MAX_COLUMNS: usize = 1024;
@@ -30,7 +32,6 @@ enum Columns {
 
 /// Whether a first line is the header row of a CSV file.
 pub(super) fn begins_csv(line: &[u8]) -> bool {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     line.contains(&b',')
         && !line.contains(&b'{')
         && line.first().is_some_and(|first| b"\"@".contains(first) || first.is_ascii_alphabetic())
@@ -46,19 +47,11 @@ impl Rows {
     /// Makes the line of a row, or the header of the first. What is wrong with it is returned.
     pub(super) fn line(&mut self, number: u64, line: &[u8], made: &mut Made) -> Result<(), String> {
         self.split(line)?;
+        if self.header.is_none() || self.is_a_header() {
+            return self.take_header(number, made);
+        }
         match &self.header {
-            None => {
-                let names: Vec<&str> = (0..self.count).map(|column| self.value(column)).collect::<Result<_, _>>()?;
-                let message = names.iter().position(|name| MESSAGES.contains(name));
-                let columns = match message {
-                    Some(column) => Columns::Message(column),
-                    None => Columns::Fields(names.iter().map(|name| column_name(name).into_owned()).collect()),
-                };
-                if let Columns::Fields(names) = &columns {
-                    made.header(number, names.iter());
-                }
-                self.header = Some(columns);
-            }
+            None => {}
             Some(Columns::Message(column)) if *column >= self.count => {
                 return Err(format!("{} values where the message is number {}", self.count, column + 1));
             }
@@ -70,12 +63,36 @@ impl Rows {
                 for column in 0..self.count {
                     self.value(column)?;
                 }
-                for column in 0..self.count {
-                    made.word(whole_number(self.value(column)?));
+                for (column, name) in names.iter().enumerate() {
+                    let value = self.value(column)?;
+                    made.word(if is_number(name) { whole_number(value) } else { value });
                 }
                 made.finish(number, MadeKind::Line);
             }
         }
+        Ok(())
+    }
+
+    /// Whether a row can only be a header again: files that were joined.
+    fn is_a_header(&self) -> bool {
+        const FIELDS: usize = 3;
+        let names = || (0..self.count).filter_map(|column| self.value(column).ok()).map(column_name);
+        let is_message = |name: &str| MESSAGES.iter().any(|message| column_name(message) == name);
+        let places = names().any(|name| name == Field::Start.name() || is_message(&name));
+        let known = names().filter(|name| Field::named(name).is_some() || is_message(name));
+        places && known.take(FIELDS).count() >= FIELDS.min(self.count)
+    }
+
+    fn take_header(&mut self, number: u64, made: &mut Made) -> Result<(), String> {
+        let names: Vec<&str> = (0..self.count).map(|column| self.value(column)).collect::<Result<_, _>>()?;
+        let columns = match names.iter().position(|name| MESSAGES.contains(name)) {
+            Some(column) => Columns::Message(column),
+            None => Columns::Fields(column_names(names.iter())),
+        };
+        if let Columns::Fields(names) = &columns {
+            made.header(number, names.iter());
+        }
+        self.header = Some(columns);
         Ok(())
     }
 

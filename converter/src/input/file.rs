@@ -17,7 +17,7 @@ use flowlake_common::{
     codec::Decoder,
     hash::HashingReader,
     progress::{Progress, ProgressReader},
-    vpc::Format,
+    vpc::Header,
 };
 
 /// A flow log, or why it is none; the outer error is that it cannot be read.
@@ -102,11 +102,11 @@ impl InputFile {
         HashingReader::new(File::open(&self.path)?).finish()
     }
 
-    /// Opens the file as a flow log, unpacking it. `given` is the format of lines without a header.
+    /// Opens the file as a flow log, unpacking it. `told` is the header of lines without one.
     ///
     /// # Errors
     /// When it cannot be opened; then as those of [`FlowLog::open`].
-    pub fn open(&self, given: Option<&Format>, progress: &Progress) -> io::Result<Opened> {
+    pub fn open(&self, told: Option<&Header>, progress: &Progress) -> io::Result<Opened> {
         let file = File::open(&self.path)?;
         let mut magic = [0; MAGIC.len()];
         let is_parquet = file.read_at(&mut magic, 0)? == magic.len() && magic == *MAGIC;
@@ -115,7 +115,7 @@ impl InputFile {
         if is_parquet {
             Ok(FlowLog::open_parquet(File::open(&self.path)?, source))
         } else {
-            Ok(FlowLog::open(source, given))
+            Ok(FlowLog::open(source, told))
         }
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{borrow::Cow, fmt, io::Read};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use flowlake_common::codec::Decoder;
 use serde::{
     Deserialize, Deserializer,
@@ -12,17 +15,27 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    made::{Made, MadeKind, column_name, whole_number},
+    made::{Made, MadeKind, column_name, column_names, is_number, whole_number},
     sensor::{Plan, Sensor},
     suricata, zeek,
 };
 
 /// Unpacked bytes of what is packed inside of a value. A subscription packs 1 MB at most.
-const MAX_UNPACKED: u64 = 64 << 20;
+const MAX_UNPACKED: u64 = 32 << 20;
+/// Keys that an object of fields may have.
+const MAX_KEYS: usize = 512;
+/// How a message of what is not even JSON begins.
+pub(super) const NO_JSON: &str = "no JSON";
+const TOO_MUCH: &str = "more lines than are taken of one value; those before are read";
+/// With padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// How deep values may lie inside of each other: an event, its record, the message, and what is in that.
 const MAX_DEPTH: u32 = 8;
 /// Keys that hold a list of things with messages.
-const LISTS: [&str; 4] = ["logEvents", "events", "Records", "records"];
+const LISTS: [&str; 5] = ["logEvents", "events", "Records", "records", "results"];
 /// Keys that hold an object with what is sought.
 const WRAPPERS: [&str; 2] = ["awslogs", "kinesis"];
 /// Keys that hold the line itself, as delivered, as Logs Insights exports it, and as OpenTelemetry calls it.
@@ -64,27 +77,33 @@ impl<'a> Object<'a> {
     }
 }
 
+/// What is kept from one object to the next: most have the same keys as the one before.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// How the last conversation of another sensor was read.
+    plan: Option<Plan>,
+    /// The keys of the last object of fields, and the names of their columns.
+    keys: Vec<String>,
+    names: Vec<String>,
+    /// The base64 word that is being read, and the line on which it begins.
+    pub(super) word: Option<(u64, Vec<u8>)>,
+}
+
 /// Makes lines of a JSON value. What is wrong with it is returned; lines that were made before that are good.
-pub(super) fn lines_of_value(
-    number: u64,
-    value: &[u8],
-    made: &mut Made,
-    plan: &mut Option<Plan>,
-) -> Result<(), String> {
-    let value: &RawValue = serde_json::from_slice(value).map_err(|error| format!("no JSON: {error}"))?;
-    Walk { number, made, plan }.value(value, 0)
+pub(super) fn lines_of_value(number: u64, value: &[u8], made: &mut Made, known: &mut Known) -> Result<(), String> {
+    let value: &RawValue = serde_json::from_slice(value).map_err(|error| format!("{NO_JSON}: {error}"))?;
+    Walk { number, made, known }.value(value, 0)
 }
 
 /// Makes lines of a base64 word with a packed subscription in it.
-pub(super) fn lines_of_word(number: u64, word: &[u8], made: &mut Made, plan: &mut Option<Plan>) -> Result<(), String> {
-    Walk { number, made, plan }.base64(word, 0)
+pub(super) fn lines_of_word(number: u64, word: &[u8], made: &mut Made, known: &mut Known) -> Result<(), String> {
+    Walk { number, made, known }.base64(word, 0)
 }
 
 struct Walk<'m> {
     number: u64,
     made: &'m mut Made,
-    /// How the last conversation of another sensor was read; most have the same keys as the one before.
-    plan: &'m mut Option<Plan>,
+    known: &'m mut Known,
 }
 
 impl Walk<'_> {
@@ -94,13 +113,27 @@ impl Walk<'_> {
         }
         match value.get().as_bytes().first() {
             Some(b'{') => self.object(&parse(value)?, depth),
-            Some(b'[') => {
-                let elements: Vec<&RawValue> = parse(value)?;
-                elements.into_iter().try_for_each(|element| self.value(element, depth + 1))
-            }
+            Some(b'[') => self.array(value, depth),
             Some(b'"') => self.text(&string(value)?, depth),
             _ => Err("a JSON value that is no object".to_owned()),
         }
+    }
+
+    /// Each element by itself: one that cannot be read takes no other with it.
+    fn array(&mut self, value: &RawValue, depth: u32) -> Result<(), String> {
+        let elements: Vec<&RawValue> = parse(value)?;
+        if let Some(row) = pairs(&elements) {
+            return self.object(&row, depth + 1);
+        }
+        for element in elements {
+            if self.made.is_full() {
+                return Err(TOO_MUCH.to_owned());
+            }
+            if let Err(reason) = self.value(element, depth + 1) {
+                self.made.bad(self.number, reason, element.get().as_bytes());
+            }
+        }
+        Ok(())
     }
 
     fn object(&mut self, object: &Object<'_>, depth: u32) -> Result<(), String> {
@@ -119,18 +152,23 @@ impl Walk<'_> {
             return self.value(event, depth + 1);
         }
         let nested = LISTS.iter().chain(&WRAPPERS).find_map(|key| object.get(key));
-        if let Some(nested) = nested.filter(|nested| nested.get().starts_with(['[', '{'])) {
+        let nested = nested.filter(|nested| nested.get().starts_with(['[', '{']));
+        if let Some(nested) = nested.filter(|nested| !is_blank(nested)) {
             return self.value(nested, depth + 1);
         }
-        if let Some(message) = MESSAGES.iter().find_map(|key| object.get(key)) {
+        let message = MESSAGES.iter().find_map(|key| object.get(key));
+        if let Some(message) = message.filter(|message| !is_blank(message)) {
             return self.text(&string(message)?, depth);
         }
         if object.0.iter().any(|(name, _)| column_name(name) == "start") {
             return self.record(object);
         }
-        match object.get("data") {
-            Some(data) => self.base64(string(data)?.as_bytes(), depth),
-            None => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
+        match (object.get("data"), message, nested) {
+            (Some(data), ..) => self.base64(string(data)?.as_bytes(), depth),
+            (None, Some(_), _) => Err("an empty message".to_owned()),
+            // A list of nothing.
+            (None, None, Some(_)) => Ok(()),
+            (None, None, None) => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
         }
     }
 
@@ -163,29 +201,39 @@ impl Walk<'_> {
     fn conversation(&mut self, sensor: Sensor, columns: &[(Cow<'_, str>, &RawValue)]) -> Result<(), String> {
         let names = || columns.iter().map(|(name, _)| name.as_ref());
         let values: Vec<Cow<'_, str>> = columns.iter().map(|(_, value)| plain(value)).collect::<Result<_, _>>()?;
-        if !self.plan.as_ref().is_some_and(|plan| plan.is_of(sensor, names())) {
-            *self.plan = Some(Plan::new(sensor, names()));
+        if !self.known.plan.as_ref().is_some_and(|plan| plan.is_of(sensor, names())) {
+            if columns.len() > MAX_KEYS {
+                return Err(format!("an object of {} keys", columns.len()));
+            }
+            self.known.plan = Some(Plan::new(sensor, names()));
         }
-        let Some(plan) = self.plan.as_ref() else {
+        let Some(plan) = self.known.plan.as_ref() else {
             return Ok(());
         };
         plan.lines(self.number, &|place| values.get(place).map_or("", AsRef::as_ref), self.made)
     }
 
-    /// A message: a line or several of a flow log, or JSON again.
+    /// A message: a line or several of a flow log, or JSON again, one value behind the other.
     fn text(&mut self, text: &str, depth: u32) -> Result<(), String> {
         if text.trim_start().starts_with('{') {
-            let value: &RawValue = serde_json::from_str(text.trim()).map_err(|error| format!("no JSON: {error}"))?;
-            return self.value(value, depth + 1);
+            for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+                self.value(value.map_err(|error| format!("{NO_JSON}: {error}"))?, depth + 1)?;
+            }
+            return Ok(());
         }
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            if self.made.is_full() {
+                return Err(TOO_MUCH.to_owned());
+            }
             self.made.line(self.number, line);
         }
         Ok(())
     }
 
     fn base64(&mut self, word: &[u8], depth: u32) -> Result<(), String> {
-        let bytes = BASE64_STANDARD.decode(word.trim_ascii()).map_err(|error| format!("no base64: {error}"))?;
+        // Broken into lines, perhaps, and with or without padding.
+        let word: Vec<u8> = word.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let bytes = BASE64.decode(word).map_err(|error| format!("no base64: {error}"))?;
         let mut text = String::new();
         let unpacked = Decoder::new(&bytes[..], MAX_UNPACKED).and_then(|mut packed| packed.read_to_string(&mut text));
         unpacked.map_err(|error| format!("what is packed in it cannot be read: {error}"))?;
@@ -194,18 +242,50 @@ impl Walk<'_> {
 
     /// An object whose keys are the fields.
     fn record(&mut self, object: &Object<'_>) -> Result<(), String> {
-        self.made.header(self.number, object.0.iter().map(|(name, _)| column_name(name)));
-        for (_, value) in &object.0 {
+        if object.0.len() > MAX_KEYS {
+            return Err(format!("an object of {} keys", object.0.len()));
+        }
+        if !self.known.keys.iter().map(String::as_str).eq(object.0.iter().map(|(name, _)| name.as_ref())) {
+            self.known.keys = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
+            self.known.names = column_names(self.known.keys.iter());
+        }
+        let names = &self.known.names;
+        self.made.header(self.number, names.iter());
+        for (name, (_, value)) in names.iter().zip(&object.0) {
             match value.get().as_bytes().first() {
+                Some(b'"') if is_number(name) => self.made.word(whole_number(&string(value)?)),
                 Some(b'"') => self.made.word(&string(value)?),
                 Some(b'n') => self.made.word(""),
-                Some(b'-' | b'0'..=b'9') => self.made.word(whole_number(value.get())),
+                Some(b'-' | b'0'..=b'9') => self.made.numeric(name, value.get()),
                 _ => self.made.word(value.get()),
             }
         }
         self.made.finish(self.number, MadeKind::Line);
         Ok(())
     }
+}
+
+/// A row of `get-query-results`: a list of names and values.
+fn pairs<'a>(elements: &[&'a RawValue]) -> Option<Object<'a>> {
+    /// One of them.
+    #[derive(Deserialize)]
+    struct Pair<'a> {
+        #[serde(borrow)]
+        field: Cow<'a, str>,
+        #[serde(borrow)]
+        value: &'a RawValue,
+    }
+    if elements.is_empty() || !elements[0].get().contains("\"field\"") {
+        return None;
+    }
+    let pair = |element: &&'a RawValue| serde_json::from_str::<Pair<'a>>(element.get()).ok();
+    let pairs = elements.iter().map(|element| pair(element).map(|Pair { field, value }| (field, value)));
+    pairs.collect::<Option<Vec<_>>>().map(Object)
+}
+
+/// Whether a value is there but says nothing.
+fn is_blank(value: &RawValue) -> bool {
+    matches!(value.get(), "null" | "[]" | "{}") || value.get().trim_matches('"').trim().is_empty()
 }
 
 /// A value as a word: what is not there is empty.
@@ -218,7 +298,7 @@ fn plain(value: &RawValue) -> Result<Cow<'_, str>, String> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T, String> {
-    serde_json::from_str(value.get()).map_err(|error| format!("no JSON: {error}"))
+    serde_json::from_str(value.get()).map_err(|error| format!("{NO_JSON}: {error}"))
 }
 
 fn string(value: &RawValue) -> Result<Cow<'_, str>, String> {

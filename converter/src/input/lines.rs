@@ -168,7 +168,7 @@ impl<R: Read> Lines<R> {
 }
 
 fn is_empty(line: &[u8]) -> bool {
-    line.is_empty() || line == b"\r"
+    line.trim_ascii().is_empty()
 }
 
 fn whole(line: &[u8]) -> Line<'_> {

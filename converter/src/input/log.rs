@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io::Read, str};
 
 use ::parquet::file::reader::ChunkReader;
-use flowlake_common::vpc::{Column, Format, Header, Record, default_format, parse_line};
+use flowlake_common::vpc::{Column, Field, Header, Record, default_header, parse_line};
 
 use super::{
     lines::{Damage, Line},
@@ -24,16 +24,35 @@ pub struct NotAFlowLog(String);
 #[derive(Debug)]
 pub struct FlowLog<R> {
     rows: Rows<R>,
-    header: Header,
+    /// The header of lines that stand in the file; `None` where there is none yet, or none that can be read.
+    plain: Option<Header>,
+    /// Whether the last header that stood there could not be read: what follows it must not be guessed.
+    broken: bool,
+    /// Where it comes from.
     headers: Headers,
+    /// The header of lines that are made of another form, likewise.
+    made: Option<Header>,
+    /// The header of lines without one, as whoever converts the file says.
+    told: Option<Header>,
+    /// The header that was found first.
+    first: Header,
     /// Whether this is a file of rejects: only there comments are comments.
     comments: bool,
     /// Whose records its first are.
     sensor: Sensor,
-    /// What stood before its first record and gives none: number, why, and the bytes; the first of them comes next.
-    before: VecDeque<(u64, String, Vec<u8>)>,
+    /// What stood before its first record and gives none; the first of them comes next.
+    before: VecDeque<Before>,
     /// The one of these that was given last.
     given: Vec<u8>,
+}
+
+/// What stands before a log's first record and is none.
+#[derive(Debug)]
+struct Before {
+    line: u64,
+    reason: String,
+    bytes: Vec<u8>,
+    whole: bool,
 }
 
 /// Where the names of the columns come from.
@@ -93,12 +112,12 @@ pub const COMMENT: &str = "#flowlake: ";
 
 impl<R: Read> FlowLog<R> {
     /// Reads as far as the first record. An empty stream, or one with control messages alone, has none and gives `None`.
-    /// `given` is the format of lines without a header; without it they have to be in one of AWS's.
+    /// `told` is the header of lines without one; without it they have to be in a format of AWS's.
     ///
     /// # Errors
     /// When the file is no flow log; the inner result when it cannot be read.
-    pub fn open(source: R, given: Option<&Format>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
-        Self::behind_header(Rows::of_stream(source), given)
+    pub fn open(source: R, told: Option<&Header>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
+        Self::behind_header(Rows::of_stream(source), told)
     }
 
     /// As [`FlowLog::open`], for a Parquet file, which is read by itself: `source` is only kept for whoever hashes it.
@@ -115,69 +134,75 @@ impl<R: Read> FlowLog<R> {
         }
     }
 
-    fn behind_header(mut rows: Rows<R>, given: Option<&Format>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
+    fn behind_header(mut rows: Rows<R>, told: Option<&Header>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
         let dialect = rows.dialect();
-        let mut comments = false;
-        // A log that was cut at its start, say: what can be read of it is read.
-        let mut before = VecDeque::new();
-        while before.len() < MAX_BEFORE && matches!(dialect, Dialect::Json | Dialect::Base64) {
-            match rows.next_row()? {
-                Some((number, Row::Bad(reason, bytes))) => {
-                    before.push_back((number, reason.to_owned(), bytes.to_vec()));
-                }
-                Some(_) => {
-                    rows.unread();
-                    break;
-                }
-                None => break,
-            }
-        }
-        let mut first = rows.next_row()?;
-        if matches!(first, Some((_, Row::Line(Line::Whole(line)))) if line.starts_with(COMMENT.as_bytes())) {
-            comments = true;
-            first = rows.next_row()?;
-        }
         let no = |why: String| Ok(Err(NotAFlowLog(why)));
-        let (header, headers) = match first {
-            None if !before.is_empty() => {
-                let (number, reason, _) = &before[0];
-                return no(format!("read as {dialect}, line {number}: {reason}"));
-            }
-            None => {
+        let (mut comments, mut before) = (false, VecDeque::new());
+        // A log may be cut at its start, say: what can be read of it is read.
+        let (plain, made, headers) = loop {
+            let Some((line, row)) = rows.next_row()? else {
                 let events = rows.others();
-                let none = "events of Suricata's, none of them a flow: its eve-log needs the types flow or netflow";
-                return if events > 0 { no(format!("{events} {none}")) } else { Ok(Ok(None)) };
+                return match before.pop_front() {
+                    Some(Before { line, reason, .. }) => no(not_read(dialect, line, reason)),
+                    None if events > 0 => no(format!("{events} {NO_FLOWS}")),
+                    None => Ok(Ok(None)),
+                };
+            };
+            let (reason, bytes, whole) = match row {
+                Row::Header(names) => match Header::parse_units(names) {
+                    Ok(header) => break (None, Some(header), Headers::InFile),
+                    Err(error) => (format!("its columns are {error}"), names.as_bytes(), false),
+                },
+                Row::Made(text) => ("the header before it cannot be read".to_owned(), text.as_bytes(), false),
+                Row::Line(Line::Whole(bytes)) => {
+                    let is_comment = bytes.starts_with(COMMENT.as_bytes());
+                    comments |= is_comment && line == 1;
+                    // What CloudWatch Logs leaves in a bucket before it exports is no line of a log.
+                    if is_comment && comments || bytes == b"Permission Check Successful" {
+                        continue;
+                    }
+                    match (read_header(bytes), headerless(bytes, told)) {
+                        (Ok(header), _) if before.is_empty() || is_surely_a_header(&header) => {
+                            break (Some(header), None, Headers::InFile);
+                        }
+                        (_, Some((header, headers))) => {
+                            rows.unread();
+                            break (Some(header), None, headers);
+                        }
+                        (Err(error), None) if told.is_some() => {
+                            (format!("{error}, and not of the format that --log-format gives"), bytes, true)
+                        }
+                        (Err(error), None) => (error, bytes, true),
+                        (Ok(_), None) => ("no line of a flow log".to_owned(), bytes, true),
+                    }
+                }
+                Row::Line(Line::TooLong(start, length)) => (format!("a line of {length} bytes"), start, false),
+                Row::Line(Line::CutOff(_)) if before.is_empty() => {
+                    return no("cut off inside the header line".to_owned());
+                }
+                Row::Line(Line::CutOff(bytes)) => (CUT_OFF.to_owned(), bytes, false),
+                Row::Bad(reason, bytes) => (reason.to_owned(), bytes, false),
+            };
+            before.push_back(Before { line, reason, bytes: bytes.to_vec(), whole });
+            if before.len() == MAX_BEFORE
+                && let Some(Before { line, reason, .. }) = before.pop_front()
+            {
+                return no(not_read(dialect, line, reason));
             }
-            // What CloudWatch Logs leaves in a bucket before it exports.
-            Some((_, Row::Line(Line::Whole(b"Permission Check Successful")))) => return Ok(Ok(None)),
-            Some((_, Row::Header(names))) => match Header::parse(names) {
-                Ok(header) => (header, Headers::InFile),
-                Err(error) => return no(format!("its {dialect} columns are {error}")),
-            },
-            Some((_, Row::Line(Line::Whole(line)))) => match (read_header(line), headerless(line, given)) {
-                (Ok(header), _) => (header, Headers::InFile),
-                (Err(_), Some((header, headers))) => {
-                    rows.unread();
-                    (header, headers)
-                }
-                (Err(error), None) if given.is_some() => {
-                    return no(format!("{error}, and not of the format that --log-format gives"));
-                }
-                (Err(error), None) => return no(error),
-            },
-            Some((_, Row::Line(Line::TooLong(_, length)))) => return no(format!("its first line has {length} bytes")),
-            Some((_, Row::Line(Line::CutOff(_)))) => return no("cut off inside the header line".to_owned()),
-            Some((number, Row::Bad(reason, _))) => return no(format!("read as {dialect}, line {number}: {reason}")),
         };
-        let sensor = Sensor::of(&header);
-        let given = Vec::new();
-        Ok(Ok(Some(Self { rows, header, headers, comments, sensor, before, given })))
+        let first = plain.clone().or_else(|| made.clone());
+        let Some(first) = first else {
+            return no("neither lines nor values".to_owned());
+        };
+        let (sensor, told, given) = (Sensor::of(&first), told.cloned(), Vec::new());
+        let broken = false;
+        Ok(Ok(Some(Self { rows, plain, broken, headers, made, told, first, comments, sensor, before, given })))
     }
 
-    /// The header that counts.
+    /// The header that was found first.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.first
     }
 
     /// Whose records it has.
@@ -215,22 +240,37 @@ impl<R: Read> FlowLog<R> {
     /// # Errors
     /// When the stream cannot be read on; everything before was given.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, Damage> {
-        let Self { rows, header, headers, comments, sensor, before, given } = self;
-        if let Some((number, reason, bytes)) = before.pop_front() {
+        let Self { rows, plain, broken, headers, made, told, first, comments, sensor, before, given } = self;
+        if let Some(Before { line, reason, bytes, whole }) = before.pop_front() {
             *given = bytes;
-            return Ok(reject(number, reason, given, header, false));
+            return Ok(reject(line, reason, given, first, whole));
         }
         let Some((number, row)) = rows.next_row()? else {
             return Ok(None);
         };
+        let is_foreign = |header: &Header| Sensor::of(header) != *sensor;
+        let foreign = || format!("of another sensor than the file's first record, which is of a {sensor}");
         let bytes = match row {
             Row::Header(names) => {
-                return Ok(match Header::parse(names) {
+                *made = None;
+                return Ok(match Header::parse_units(names) {
                     Ok(again) => {
-                        *header = again;
+                        *made = Some(again);
                         Some(Item::Header)
                     }
-                    Err(error) => reject(number, error.to_string(), names.as_bytes(), header, false),
+                    Err(error) => reject(number, error.to_string(), names.as_bytes(), first, false),
+                });
+            }
+            Row::Made(text) => {
+                let Some(header) = made else {
+                    return Ok(reject(number, UNREADABLE_HEADER.to_owned(), text.as_bytes(), first, false));
+                };
+                if is_foreign(header) {
+                    return Ok(reject(number, foreign(), text.as_bytes(), header, true));
+                }
+                return Ok(match parse_line(header, text) {
+                    Ok(record) => Some(Item::Record { line: number, text, record, header }),
+                    Err(error) => reject(number, error.to_string(), text.as_bytes(), header, true),
                 });
             }
             Row::Line(Line::Whole(bytes)) if *comments && bytes.starts_with(COMMENT.as_bytes()) => {
@@ -239,57 +279,85 @@ impl<R: Read> FlowLog<R> {
             Row::Line(Line::Whole(bytes)) => bytes,
             Row::Line(Line::TooLong(start, length)) => {
                 let reason = format!("a line of {length} bytes; its first {} are kept", start.len());
-                return Ok(reject(number, reason, start, header, false));
+                return Ok(reject(number, reason, start, plain.as_ref().unwrap_or(first), false));
             }
             Row::Line(Line::CutOff(bytes)) => {
-                return Ok(reject(number, "cut off: the file cannot be read on".to_owned(), bytes, header, false));
+                return Ok(reject(number, CUT_OFF.to_owned(), bytes, plain.as_ref().unwrap_or(first), false));
             }
-            Row::Bad(reason, bytes) => return Ok(reject(number, reason.to_owned(), bytes, header, false)),
+            Row::Bad(reason, bytes) => return Ok(reject(number, reason.to_owned(), bytes, first, false)),
         };
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let reason = format!("no UTF-8 text at byte {}", error.valid_up_to());
-                return Ok(reject(number, reason, bytes, header, true));
+                return Ok(reject(number, reason, bytes, plain.as_ref().unwrap_or(first), true));
             }
         };
-        // Each sensor has a lake source of its own.
-        if Sensor::of(header) != *sensor && Header::parse(text).is_err() {
-            let reason = format!("of another sensor than the file's first record, which is of a {sensor}");
-            return Ok(reject(number, reason, bytes, header, true));
-        }
-        let text = if *headers == Headers::InFile { text } else { behind_timestamp(text) };
-        let mut result = parse_line(header, text);
-        if result.is_err()
-            && *headers == Headers::Default
-            && let Some(other) = default_format(text)
+        let text = if *headers == Headers::InFile && plain.is_some() { text } else { behind_timestamp(text) };
+        let mut wrong = UNREADABLE_HEADER.to_owned();
+        if let Some(header) = plain
+            && !is_foreign(header)
         {
-            *header = Header::of(&other);
-            result = parse_line(header, text);
+            match parse_line(header, text) {
+                Ok(record) => return Ok(read_by(plain.as_ref(), number, text, record)),
+                Err(error) => wrong = error.to_string(),
+            }
         }
-        match result {
-            Ok(record) => Ok(Some(Item::Record { line: number, text, record, header })),
-            Err(error) => match Header::parse(text) {
-                Ok(again) if again == *header || is_surely_a_header(&again) => {
-                    (*header, *headers) = (again, Headers::InFile);
-                    Ok(Some(Item::Header))
-                }
-                _ => Ok(reject(number, error.to_string(), bytes, header, true)),
-            },
+        // A header again, of this file or of one that was joined to it; or a line that tells its own format.
+        let again = match Header::parse(text) {
+            Ok(again) if Some(&again) == plain.as_ref() || is_surely_a_header(&again) => Some(again),
+            _ => None,
+        };
+        if let Some(again) = again {
+            (*plain, *headers, *broken) = (Some(again), Headers::InFile, false);
+            return Ok(Some(Item::Header));
         }
+        if (*headers == Headers::Default || plain.is_none() && !*broken)
+            && let Some((other, whose)) = headerless(bytes, told.as_ref())
+            && !is_foreign(&other)
+        {
+            let text = behind_timestamp(text);
+            if let Ok(record) = parse_line(&other, text) {
+                (*plain, *headers) = (Some(other), whose);
+                return Ok(read_by(plain.as_ref(), number, text, record));
+            }
+        }
+        if plain.as_ref().is_some_and(is_foreign) {
+            wrong = foreign();
+        } else if resembles_a_header(text) {
+            // What follows it would be read by the wrong one.
+            (*plain, *headers, *broken) = (None, Headers::InFile, true);
+            wrong = format!("a header that cannot be read: {wrong}");
+        }
+        Ok(reject(number, wrong, bytes, plain.as_ref().unwrap_or(first), true))
     }
 }
 
-/// The header of a line that has none above it: of the format that was given, or of AWS's.
-fn headerless(line: &[u8], given: Option<&Format>) -> Option<(Header, Headers)> {
+fn read_by<'a>(header: Option<&'a Header>, line: u64, text: &'a str, record: Record<'a>) -> Option<Item<'a>> {
+    header.map(|header| Item::Record { line, text, record, header })
+}
+
+const CUT_OFF: &str = "cut off: the file cannot be read on";
+const UNREADABLE_HEADER: &str = "the header before it cannot be read";
+const NO_FLOWS: &str = "events of Suricata's, none of them a flow: its eve-log needs the types flow or netflow";
+
+fn not_read(dialect: Dialect, line: u64, reason: String) -> String {
+    if dialect == Dialect::Text { reason } else { format!("read as {dialect}, line {line}: {reason}") }
+}
+
+/// The header of a line that has none above it: the one that was told, or of AWS's formats.
+fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     let line = behind_timestamp(str::from_utf8(line).ok()?);
-    match given {
-        Some(format) => {
-            let header = Header::of(format);
-            parse_line(&header, line).is_ok().then_some((header, Headers::Given))
-        }
-        None => default_format(line).map(|format| (Header::of(&format), Headers::Default)),
+    match told {
+        Some(header) => parse_line(header, line).is_ok().then(|| (header.clone(), Headers::Given)),
+        None => default_header(line).map(|header| (header, Headers::Default)),
     }
+}
+
+/// Whether a line has names of fields where a record would have values.
+fn resembles_a_header(text: &str) -> bool {
+    const FIELDS: usize = 3;
+    text.split(' ').filter(|word| Field::named(word).is_some()).take(FIELDS).count() == FIELDS
 }
 
 /// What CloudWatch Logs exports to S3 has the event's time before each line.
@@ -304,10 +372,10 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
     Some(Item::Reject(Reject { line, reason, bytes, header, whole }))
 }
 
-/// Whether a line can only be the header of a flow log.
+/// Whether a line can only be the first of a flow log: a header, or a record of a format of AWS's.
 #[must_use]
 pub fn begins_a_log(line: &[u8]) -> bool {
-    read_header(line).is_ok_and(|header| is_surely_a_header(&header))
+    read_header(line).is_ok_and(|header| is_surely_a_header(&header)) || headerless(line, None).is_some()
 }
 
 /// In the middle of a file a header says more than the one word without which it is none.

@@ -1,19 +1,31 @@
 //! Lines made from what is no text: a JSON value, a row of CSV or of Parquet becomes a line behind a header line, and from
 //! there on there is one way for all.
 
-use std::{borrow::Cow, fmt::Write, net::IpAddr, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt::Write,
+    net::IpAddr,
+    ops::Range,
+    sync::LazyLock,
+};
 
-use flowlake_common::vpc::Field;
+use flowlake_common::vpc::{Field, Kind, UNIT_SEPARATOR};
 
 use super::lines::MAX_LINE;
+
+/// Bytes of lines that are made of one value, about.
+const MAX_MADE: usize = 64 << 20;
 
 /// What comes next of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MadeKind {
     /// The names of the columns of the lines after it.
     Header,
-    /// A record, or what should be one.
+    /// A record, or what should be one: values behind a header that was made.
     Line,
+    /// A line as it stands in what it was in.
+    Plain,
     /// What gives no line, and why.
     Bad(String),
 }
@@ -69,10 +81,15 @@ impl Made {
         self.next = self.next.saturating_sub(1);
     }
 
+    /// Whether no more is taken before what there is is handed out: a small value may unpack to very many lines.
+    pub(super) fn is_full(&self) -> bool {
+        self.text.len() + self.rows.len() * size_of::<Row>() > MAX_MADE
+    }
+
     /// A line as it is.
     pub(super) fn line(&mut self, number: u64, line: &str) {
         self.text.push_str(line);
-        self.finish(number, MadeKind::Line);
+        self.finish(number, MadeKind::Plain);
     }
 
     /// What gives no line; as much of it as is kept.
@@ -97,25 +114,28 @@ impl Made {
         self.finish(number, MadeKind::Header);
     }
 
-    /// Appends a value to the line. What is not there is `-`, and what would separate words is percent-encoded, as in the
-    /// tags of flow logs.
+    /// Appends a value to the line. What is not there is `-`; what would separate values becomes a space.
     pub(super) fn word(&mut self, value: &str) {
         if self.text.len() > self.begin {
-            self.text.push(' ');
+            self.text.push(UNIT_SEPARATOR);
         }
         if value.is_empty() {
             self.text.push('-');
-        } else if value.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            for letter in value.chars() {
-                if letter <= ' ' || letter == '\x7f' {
-                    // Writing to a String cannot fail.
-                    let _ = write!(self.text, "%{:02X}", u32::from(letter));
-                } else {
-                    self.text.push(letter);
-                }
-            }
+        } else if value.contains(UNIT_SEPARATOR) {
+            self.text.extend(value.chars().map(|letter| if letter == UNIT_SEPARATOR { ' ' } else { letter }));
         } else {
             self.text.push_str(value);
+        }
+    }
+
+    /// Appends the value of a column of this name, from where it stood as a number.
+    pub(super) fn numeric(&mut self, name: &str, value: &str) {
+        let value = if is_number(name) { whole_number(value) } else { value };
+        // A number has no zeros in front; an account has twelve digits.
+        if name.ends_with("account-id") && value.len() < 12 && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.word(&format!("{value:0>12}"));
+        } else {
+            self.word(value);
         }
     }
 
@@ -158,25 +178,56 @@ impl Made {
     }
 }
 
-/// A column's or key's name as a text header has it. Exports write the fields' names in several ways (`log_status`,
-/// `logStatus`); what the table does not know keeps its name, in characters that a header may have.
+/// The fields by their names' letters alone: exports write them in several ways (`log_status`, `logStatus`), and CloudWatch Logs
+/// has two of its own.
+static FIELDS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
+    let mut fields: HashMap<String, &str> = Field::all().map(|field| (squash(field.name()), field.name())).collect();
+    fields.extend([("starttime".to_owned(), "start"), ("endtime".to_owned(), "end")]);
+    fields
+});
+
+fn squash(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// A column's or key's name as a text header has it. What the table does not know keeps its name, in characters that a header
+/// may have.
 pub(super) fn column_name(name: &str) -> Cow<'_, str> {
-    let squash = |name: &str| -> String {
-        let letters = name.chars().filter(char::is_ascii_alphanumeric);
-        letters.map(|letter| letter.to_ascii_lowercase()).collect()
-    };
-    let squashed = squash(name);
-    if let Some(field) = Field::all().find(|field| squash(field.name()) == squashed) {
-        return Cow::Borrowed(field.name());
+    const MAX_NAME: usize = 64;
+    if let Some(field) = FIELDS.get(&squash(name)) {
+        return Cow::Borrowed(field);
     }
     let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_' || letter == '-';
-    if name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(plain) {
+    if name.len() <= MAX_NAME && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(plain) {
         return Cow::Borrowed(name);
     }
     let letters =
         name.chars().map(|letter| if plain(letter.to_ascii_lowercase()) { letter.to_ascii_lowercase() } else { '_' });
-    let kept: String = letters.skip_while(|letter| !letter.is_ascii_lowercase()).collect();
+    let kept: String = letters.skip_while(|letter| !letter.is_ascii_lowercase()).take(MAX_NAME).collect();
     Cow::Owned(if kept.is_empty() { "unnamed".to_owned() } else { kept })
+}
+
+/// The names of columns, each once: a header has no name twice.
+pub(super) fn column_names(names: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut unique = Vec::new();
+    for name in names {
+        let name = column_name(name.as_ref()).into_owned();
+        let mut kept = name.clone();
+        let mut number = 1;
+        while !taken.insert(kept.replace('_', "-")) {
+            number += 1;
+            // Room for the number.
+            kept = format!("{}_{number}", name.get(..name.len().min(56)).unwrap_or(&name));
+        }
+        unique.push(kept);
+    }
+    unique
+}
+
+/// Whether a field of this name has numbers.
+pub(super) fn is_number(name: &str) -> bool {
+    Field::named(name).is_some_and(|field| matches!(field.info().kind, Kind::Int32 { .. } | Kind::Int64))
 }
 
 /// A number as a flow log prints it: files that went through other hands have `443.0`.
@@ -201,6 +252,7 @@ mod tests {
             ("@timestamp", "timestamp"),
             ("Some Column", "some_column"),
             ("new-field", "new-field"),
+            ("startTime", "start"),
             ("???", "unnamed"),
         ] {
             assert_eq!(column_name(name), expected);
@@ -229,7 +281,8 @@ mod tests {
         while let Some((_, kind, text)) = made.next() {
             all.push((kind.clone(), text.to_owned()));
         }
-        let line = (MadeKind::Line, "5 a%20b%0A".to_owned());
-        assert_eq!(all, [(MadeKind::Header, "start x".to_owned()), line.clone(), line]);
+        let line = (MadeKind::Line, "5\x1fa b\n".to_owned());
+        assert_eq!(all, [(MadeKind::Header, "start\x1fx".to_owned()), line.clone(), line]);
+        assert_eq!(column_names(["start", "Start", "a b", "A.b"].iter()), ["start", "start_2", "a_b", "a_b_2"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Parquet flow logs, as AWS delivers them or as somebody wrote them again: columns by name, absent values null or `-`,
 //! numbers of any width.
 
-use std::io;
+use std::{fmt, io, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, BinaryViewArray, Float64Array, Int64Array, PrimitiveArray, StringViewArray,
@@ -12,7 +12,8 @@ use arrow_array::{
         UInt16Type, UInt32Type, UInt64Type,
     },
 };
-use arrow_schema::{DataType, Fields, TimeUnit};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, TimeUnit};
 use flowlake_common::{
     pages::{PageFile, guarded},
     time,
@@ -21,7 +22,7 @@ use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetErro
 
 use super::{
     lines::{Damage, MAX_LINE},
-    made::{Made, MadeKind, column_name},
+    made::{Made, MadeKind, column_names, is_number, whole_number},
 };
 
 /// What a Parquet file begins and ends with.
@@ -44,15 +45,16 @@ pub(super) struct Batches {
     /// The row group that is read, and its rows.
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
-    fields: Fields,
+    /// The columns' names, as a header has them.
+    names: Vec<String>,
     /// Rows that were given.
     rows: u64,
     /// Bytes of the lines that were made of them.
     text: u64,
 }
 
-impl std::fmt::Debug for Batches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Batches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batches").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
@@ -71,21 +73,17 @@ impl Batches {
         if fields.len() > MAX_COLUMNS {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
         }
-        let unknown = |data_type| Column::of(&arrow_array::new_empty_array(data_type)).is_none();
-        if let Some(field) = fields.iter().find(|field| unknown(field.data_type())) {
-            return Err(format!("its column '{}' is of type {}", field.name(), field.data_type()));
-        }
-        let columns = fields.clone();
+        let names = column_names(fields.iter().map(|field| field.name()));
         let open_group: OpenGroup = Box::new(move |group| {
             let there = group < file.metadata().num_row_groups();
-            there.then(|| file.rows(group, &columns, BATCH)).transpose()
+            there.then(|| file.rows(group, &fields, BATCH)).transpose()
         });
-        Ok(Self { open_group, group: 0, reader: None, fields, rows: 0, text: 0 })
+        Ok(Self { open_group, group: 0, reader: None, names, rows: 0, text: 0 })
     }
 
     /// The header of its lines.
     pub(super) fn header(&self, made: &mut Made) {
-        made.header(1, self.fields.iter().map(|field| column_name(field.name())));
+        made.header(1, self.names.iter());
     }
 
     /// Makes lines of the next rows; false at the end.
@@ -109,7 +107,7 @@ impl Batches {
                 None => (self.reader, self.group) = (None, self.group + 1),
             }
         };
-        let columns: Vec<Column> = batch.columns().iter().filter_map(Column::of).collect();
+        let columns: Vec<Column> = batch.columns().iter().map(Column::of).collect();
         for row in 0..batch.num_rows() {
             self.rows += 1;
             let length: usize = columns.iter().map(|column| column.length(row)).sum();
@@ -117,8 +115,8 @@ impl Batches {
                 made.bad(self.rows, format!("a row of {length} bytes"), b"");
                 continue;
             }
-            for column in &columns {
-                column.word(row, made);
+            for (name, column) in self.names.iter().zip(&columns) {
+                column.word(name, row, made);
             }
             made.finish(self.rows, MadeKind::Line);
         }
@@ -138,12 +136,13 @@ enum Column {
     Binary(BinaryViewArray),
     /// Days since the epoch.
     Day(Int64Array),
+    /// Of a type that no field has: as it is written.
+    Other(ArrayRef),
     Absent,
 }
 
 impl Column {
-    /// `None` for a type that no flow log has.
-    fn of(array: &ArrayRef) -> Option<Self> {
+    fn of(array: &ArrayRef) -> Self {
         fn number<T: ArrowPrimitiveType>(array: &ArrayRef) -> Int64Array
         where
             i64: From<T::Native>,
@@ -154,7 +153,7 @@ impl Column {
             let array: &PrimitiveArray<T> = array.as_primitive();
             array.unary(|time| time.div_euclid(in_a_second))
         }
-        Some(match array.data_type() {
+        match array.data_type() {
             DataType::Int8 => Self::Number(number::<Int8Type>(array)),
             DataType::Int16 => Self::Number(number::<Int16Type>(array)),
             DataType::Int32 => Self::Number(number::<Int32Type>(array)),
@@ -182,8 +181,8 @@ impl Column {
             }
             DataType::Date32 => Self::Day(number::<Date32Type>(array)),
             DataType::Null => Self::Absent,
-            _ => return None,
-        })
+            _ => Self::Other(Arc::clone(array)),
+        }
     }
 
     /// Bytes of a row's value, where there is no bound to them.
@@ -191,21 +190,43 @@ impl Column {
         match self {
             Self::Text(array) => array.value(row).len(),
             Self::Binary(array) => array.value(row).len(),
-            Self::Number(_) | Self::Float(_) | Self::Day(_) | Self::Absent => 0,
+            Self::Number(_) | Self::Float(_) | Self::Day(_) | Self::Other(_) | Self::Absent => 0,
         }
     }
 
     /// Appends a row's value to the line.
-    fn word(&self, row: usize, made: &mut Made) {
+    fn word(&self, name: &str, row: usize, made: &mut Made) {
+        let text = |value| if is_number(name) { whole_number(value) } else { value };
         match self {
-            Self::Number(array) if array.is_valid(row) => made.number(array.value(row)),
-            Self::Float(array) if array.is_valid(row) => made.word(&array.value(row).to_string()),
-            Self::Text(array) if array.is_valid(row) => made.word(array.value(row)),
+            Self::Number(array) if array.is_valid(row) => {
+                made.numeric(name, itoa::Buffer::new().format(array.value(row)));
+            }
+            Self::Float(array) if array.is_valid(row) => made.numeric(name, &array.value(row).to_string()),
+            Self::Text(array) if array.is_valid(row) => made.word(text(array.value(row))),
             Self::Binary(array) if array.is_valid(row) => made.word(&String::from_utf8_lossy(array.value(row))),
             Self::Day(array) if array.is_valid(row) => {
                 made.word(&time::format(array.value(row) * time::DAY, "%Y-%m-%d"));
             }
+            Self::Other(array) if array.is_valid(row) => {
+                let mut written = Bounded(String::new());
+                let options = FormatOptions::default();
+                if let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &options) {
+                    // What is longer than a line makes the row one that is not taken.
+                    let _ = formatter.value(row).write(&mut written);
+                }
+                made.word(text(&written.0));
+            }
             _ => made.word(""),
         }
+    }
+}
+
+/// Text of a value, no longer than a line and a little.
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.chars().take(MAX_LINE + 1 - self.0.len().min(MAX_LINE)));
+        if self.0.len() > MAX_LINE { Err(fmt::Error) } else { Ok(()) }
     }
 }

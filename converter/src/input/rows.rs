@@ -7,12 +7,11 @@ use std::{
 
 use super::{
     csv,
-    json::{lines_of_value, lines_of_word},
+    json::{Known, NO_JSON, lines_of_value, lines_of_word},
     lines::{Damage, Line, Lines, MAX_LINE},
     made::{Made, MadeKind},
     parquet::Batches,
-    sensor::Plan,
-    values::{Value, Values},
+    values::{MAX_VALUE, Value, Values},
     zeek,
 };
 
@@ -54,7 +53,7 @@ const BASE64_GZIP: &[u8] = b"H4sI";
 impl Dialect {
     /// Tells it from the first bytes of what was unpacked.
     fn sniff(start: &[u8]) -> Self {
-        let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+        let start = start.trim_ascii_start();
         match start.first() {
             Some(b'{' | b'[') => Self::Json,
             _ if start.starts_with(BASE64_GZIP) => Self::Base64,
@@ -72,7 +71,9 @@ impl Dialect {
 pub(super) enum Row<'a> {
     /// The header of the lines after it, for sure.
     Header(&'a str),
-    /// A line.
+    /// A line of values, made by the header before it.
+    Made(&'a str),
+    /// A line as it stands.
     Line(Line<'a>),
     /// What gives no line: why, and what stands there.
     Bad(&'a str, &'a [u8]),
@@ -93,7 +94,7 @@ impl<R: Read> Peeked<R> {
         let mut start = Vec::new();
         let mut piece = [0; 4096];
         let mut failed = None;
-        while start.len() < SNIFFED && !start.contains(&b'\n') {
+        while start.len() < SNIFFED && !start.trim_ascii_start().contains(&b'\n') {
             match reader.read(&mut piece) {
                 Ok(0) => break,
                 Ok(count) => start.extend_from_slice(&piece[..count]),
@@ -104,7 +105,9 @@ impl<R: Read> Peeked<R> {
                 }
             }
         }
-        Self { start, given: 0, failed, reader }
+        // A mark of the byte order is none of the text's.
+        let given = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        Self { start, given, failed, reader }
     }
 }
 
@@ -130,7 +133,7 @@ pub(super) enum Rows<R> {
     Text(Lines<Peeked<R>>),
     Csv(Lines<Peeked<R>>, Box<csv::Rows>, Made),
     /// JSON values or base64 words.
-    Values(Values<Peeked<R>>, Dialect, Made, Option<Plan>),
+    Values(Values<Peeked<R>>, Dialect, Made, Box<Known>),
     Zeek(Lines<Peeked<R>>, Box<zeek::Tsv>, Made),
     /// The rows, and the stream, which is not read.
     Parquet(Box<Batches>, Made, R),
@@ -140,10 +143,10 @@ impl<R: Read> Rows<R> {
     /// Rows of a stream.
     pub(super) fn of_stream(reader: R) -> Self {
         let stream = Peeked::new(reader);
-        match Dialect::sniff(&stream.start) {
+        match Dialect::sniff(&stream.start[stream.given..]) {
             Dialect::Csv => Self::Csv(Lines::new(stream), Box::default(), Made::default()),
             dialect @ (Dialect::Json | Dialect::Base64) => {
-                Self::Values(Values::new(stream), dialect, Made::default(), None)
+                Self::Values(Values::new(stream), dialect, Made::default(), Box::default())
             }
             Dialect::Zeek => Self::Zeek(Lines::new(stream), Box::default(), Made::default()),
             Dialect::Text | Dialect::Parquet => Self::Text(Lines::new(stream)),
@@ -220,24 +223,12 @@ impl<R: Read> Rows<R> {
                 }
                 Ok(next_made(made))
             }
-            Self::Values(values, dialect, made, plan) => {
+            Self::Values(values, dialect, made, known) => {
                 // A value may give no line: a control message.
                 while made.is_empty() {
                     made.clear();
-                    let Some((number, value)) = values.next_value()? else {
+                    if !next_value(values, *dialect, made, known)? {
                         return Ok(None);
-                    };
-                    let (result, bytes) = match value {
-                        Value::Json(bytes) => (lines_of_value(number, bytes, made, plan), bytes),
-                        Value::Word(bytes) if *dialect == Dialect::Base64 => {
-                            (lines_of_word(number, bytes, made, plan), bytes)
-                        }
-                        Value::Word(bytes) => (Err("no JSON object".to_owned()), bytes),
-                        Value::TooLong(length) => (Err(format!("a JSON value of {length} bytes")), &b""[..]),
-                        Value::CutOff(bytes) => (Err("cut off inside of a JSON value".to_owned()), bytes),
-                    };
-                    if let Err(reason) = result {
-                        made.bad(number, reason, bytes);
                     }
                 }
                 Ok(next_made(made))
@@ -255,13 +246,58 @@ impl<R: Read> Rows<R> {
     }
 }
 
+/// Makes what the next value gives; false at the end.
+fn next_value<R: Read>(
+    values: &mut Values<Peeked<R>>,
+    dialect: Dialect,
+    made: &mut Made,
+    known: &mut Known,
+) -> Result<bool, Damage> {
+    let Some((number, value)) = values.next_value()? else {
+        let Some((number, word)) = known.word.take() else {
+            return Ok(false);
+        };
+        make_word(number, &word, made, known);
+        return Ok(true);
+    };
+    let (reason, kept) = match value {
+        Value::Word(bytes) if dialect == Dialect::Base64 => {
+            // A word may be broken into lines; how gzip begins tells where the next one does.
+            if let Some((_, word)) = known.word.as_mut().filter(|_| !bytes.starts_with(BASE64_GZIP)) {
+                if word.len() + bytes.len() <= MAX_VALUE {
+                    word.extend_from_slice(bytes);
+                }
+            } else if let Some((number, word)) = known.word.replace((number, bytes.to_vec())) {
+                make_word(number, &word, made, known);
+            }
+            return Ok(true);
+        }
+        Value::Json(bytes) => match lines_of_value(number, bytes, made, known) {
+            Ok(()) => return Ok(true),
+            Err(reason) => (reason, bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec()),
+        },
+        Value::Word(bytes) => ("no JSON object".to_owned(), bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec()),
+        Value::TooLong(length) => (format!("a JSON value of {length} bytes"), Vec::new()),
+        Value::CutOff(bytes) => {
+            ("cut off inside of a JSON value".to_owned(), bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec())
+        }
+    };
+    let is_syntax = reason.starts_with(NO_JSON) || reason.starts_with("cut off");
+    let cut = if is_syntax { values.resync() } else { None };
+    made.bad(number, reason, kept.get(..cut.unwrap_or(kept.len())).unwrap_or(&kept));
+    Ok(true)
+}
+
+fn make_word(number: u64, word: &[u8], made: &mut Made, known: &mut Known) {
+    if let Err(reason) = lines_of_word(number, word, made, known) {
+        made.bad(number, reason, word);
+    }
+}
+
 /// Makes what a line gives; of one that gives nothing, why.
 fn make(number: u64, line: Line<'_>, made: &mut Made, read: impl FnOnce(&[u8], &mut Made) -> Result<(), String>) {
     let (result, bytes) = match line {
-        Line::Whole(bytes) => {
-            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-            (read(bytes, made), bytes)
-        }
+        Line::Whole(bytes) => (read(bytes, made), bytes),
         Line::TooLong(start, length) => (Err(format!("a row of {length} bytes")), start),
         Line::CutOff(bytes) => (Err("cut off inside of a row".to_owned()), bytes),
     };
@@ -275,10 +311,11 @@ fn next_made(made: &mut Made) -> Option<(u64, Row<'_>)> {
     let row = match kind {
         MadeKind::Header => Row::Header(text),
         MadeKind::Bad(reason) => Row::Bad(reason, text.as_bytes()),
-        MadeKind::Line if text.len() > MAX_LINE => {
+        MadeKind::Line | MadeKind::Plain if text.len() > MAX_LINE => {
             Row::Line(Line::TooLong(&text.as_bytes()[..MAX_LINE], text.len() as u64))
         }
-        MadeKind::Line => Row::Line(Line::Whole(text.as_bytes())),
+        MadeKind::Line => Row::Made(text),
+        MadeKind::Plain => Row::Line(Line::Whole(text.as_bytes())),
     };
     Some((number, row))
 }

@@ -24,13 +24,23 @@ pub(super) enum Value<'a> {
     CutOff(&'a [u8]),
 }
 
-/// A reader of values. Of an array at the top its elements are the values.
+/// How often reading begins anew behind the first line of a value that does not end: each may be scanned to its bound.
+const MAX_RESYNCS: u32 = 64;
+/// Keys of an object that may hold everything: its list's elements are the values, however long it is.
+const LISTS: [&str; 4] = ["events", "Records", "records", "results"];
+
+/// A reader of values. Of an array at the top, and of an object that begins with one of [`LISTS`], its elements are the values.
 #[derive(Debug)]
 pub(super) struct Values<R> {
     reader: R,
     buffer: Vec<u8>,
     start: usize,
     line: u64,
+    /// Where the last value began, in the buffer, and on which line.
+    last: (usize, u64),
+    resyncs: u32,
+    /// Whether the elements of an object's list are read.
+    in_list: bool,
     ended: bool,
     failed: Option<io::Error>,
 }
@@ -45,7 +55,17 @@ struct Scan {
 
 impl<R: Read> Values<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), start: 0, line: 1, ended: false, failed: None }
+        Self {
+            reader,
+            buffer: Vec::new(),
+            start: 0,
+            line: 1,
+            last: (0, 1),
+            resyncs: 0,
+            in_list: false,
+            ended: false,
+            failed: None,
+        }
     }
 
     pub(super) fn into_reader(self) -> R {
@@ -55,13 +75,19 @@ impl<R: Read> Values<R> {
     /// The next value, and the number of the line on which it begins; `None` at the end.
     pub(super) fn next_value(&mut self) -> Result<Option<(u64, Value<'_>)>, Damage> {
         let first = loop {
-            match self.buffer.get(self.start) {
+            match self.buffer.get(self.start).copied() {
                 Some(b'\n') => {
                     self.line += 1;
                     self.start += 1;
                 }
-                Some(byte) if byte.is_ascii_whitespace() || b",[]".contains(byte) => self.start += 1,
-                Some(byte) => break *byte,
+                Some(byte) if byte.is_ascii_whitespace() || byte == b',' => self.start += 1,
+                Some(b']') if self.in_list => {
+                    self.in_list = false;
+                    self.skip_rest_of_object();
+                }
+                Some(b'[' | b']') if !self.in_list => self.start += 1,
+                Some(b'{') if !self.in_list && self.enters_list() => self.in_list = true,
+                Some(byte) => break byte,
                 None if self.ended => {
                     return match self.failed.take() {
                         Some(source) => Err(Damage { line: self.line, source }),
@@ -72,7 +98,7 @@ impl<R: Read> Values<R> {
             }
         };
         let line = self.line;
-        let is_json = first == b'{' || first == b'"';
+        let is_json = first == b'{' || first == b'"' || first == b'[';
         let mut scan = Scan::default();
         // Bytes of a value that is too long are dropped as they come.
         let (mut at, mut dropped) = (self.start, 0_u64);
@@ -80,6 +106,10 @@ impl<R: Read> Values<R> {
             let Some(byte) = self.buffer.get(at).copied() else {
                 if self.ended {
                     break !is_json;
+                }
+                if at - self.start > MAX_VALUE && dropped == 0 && self.begins_again(at) {
+                    // A line that was cut off, and lines after it that are whole.
+                    break false;
                 }
                 if at - self.start > MAX_VALUE {
                     dropped += (at - self.start) as u64;
@@ -100,15 +130,85 @@ impl<R: Read> Values<R> {
             }
         };
         let value = self.start..at;
-        self.start = at;
+        (self.last, self.start) = ((value.start, line), at);
         let length = dropped + value.len() as u64;
         let value = match &self.buffer[value] {
-            _ if length > MAX_VALUE as u64 => Value::TooLong(length),
+            _ if length > MAX_VALUE as u64 && ended_well => Value::TooLong(length),
+            _ if dropped > 0 => Value::TooLong(length),
             bytes if !ended_well || self.failed.is_some() && at == self.buffer.len() => Value::CutOff(bytes),
             bytes if is_json => Value::Json(bytes),
             bytes => Value::Word(bytes),
         };
         Ok(Some((line, value)))
+    }
+
+    /// Goes back to behind the first line of the value that was given last, if another begins there: that line was cut off, and
+    /// took what follows for its own. Gives the line's length.
+    pub(super) fn resync(&mut self) -> Option<usize> {
+        let (start, line) = self.last;
+        let length = memchr::memchr(b'\n', self.buffer.get(start..self.start)?)?;
+        if self.in_list || self.resyncs == MAX_RESYNCS || self.buffer.get(start + length + 1) != Some(&b'{') {
+            return None;
+        }
+        self.resyncs += 1;
+        (self.start, self.line) = (start + length + 1, line + 1);
+        Some(length)
+    }
+
+    /// Whether behind the first line of what was looked at another value begins.
+    fn begins_again(&self, at: usize) -> bool {
+        let seen = self.buffer.get(self.start..at).unwrap_or_default();
+        let next = memchr::memchr(b'\n', seen).and_then(|end| seen.get(end + 1));
+        !self.in_list && self.resyncs < MAX_RESYNCS && next == Some(&b'{')
+    }
+
+    /// Whether an object begins with a list whose elements are what is sought; stands behind its bracket then.
+    fn enters_list(&mut self) -> bool {
+        const LOOK: usize = 64;
+        while self.buffer.len() - self.start < LOOK && !self.ended {
+            self.refill();
+        }
+        let begin = &self.buffer[self.start..];
+        let mut at = 1;
+        let mut pass = |wanted: &[u8]| {
+            let blank =
+                begin.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let found = begin.get(at + blank..).is_some_and(|rest| rest.starts_with(wanted));
+            if found {
+                at += blank + wanted.len();
+            }
+            found
+        };
+        let named =
+            pass(b"\"") && LISTS.iter().any(|key| pass(key.as_bytes())) && pass(b"\"") && pass(b":") && pass(b"[");
+        // An empty list says nothing, and there may be more in the object.
+        let rest = begin.get(at..).unwrap_or_default().trim_ascii_start();
+        let named = named && matches!(rest.first(), Some(b'{' | b'['));
+        if named {
+            self.line += begin[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.start += at;
+        }
+        named
+    }
+
+    /// Behind the list's bracket: passes over what else the object has.
+    fn skip_rest_of_object(&mut self) {
+        self.start += 1;
+        let mut scan = Scan { depth: 1, ..Scan::default() };
+        loop {
+            let Some(byte) = self.buffer.get(self.start).copied() else {
+                if self.ended {
+                    return;
+                }
+                self.refill();
+                continue;
+            };
+            self.start += 1;
+            self.line += u64::from(byte == b'\n');
+            if scan.ends(byte) {
+                return;
+            }
+        }
     }
 
     fn refill(&mut self) {
@@ -181,6 +281,25 @@ mod tests {
         assert_eq!(all(b"H4sI==\r\nnext\n"), ["1 word H4sI==", "2 word next"]);
         assert_eq!(all(b"{}\n{\"a\":"), ["1 {}", "2 cut {\"a\":"]);
         assert!(all(b" \n").is_empty());
+    }
+
+    #[test]
+    fn an_object_that_is_a_list_gives_its_elements() {
+        assert_eq!(
+            all(b"{ \"events\" : [\n{\"a\":1},\n{\"b\":[2]}], \"next\": [\"]\"]}\n{\"c\":3}"),
+            ["2 {\"a\":1}", "3 {\"b\":[2]}", "4 {\"c\":3}"]
+        );
+        assert_eq!(all(br#"{"results":[[{"field":"a"}],[]]}"#), [r#"1 [{"field":"a"}]"#, "1 []"]);
+        assert_eq!(all(br#"{"eventsx":[1]}"#), [r#"1 {"eventsx":[1]}"#]);
+    }
+
+    #[test]
+    fn behind_a_line_that_was_cut_off_reading_begins_again() {
+        let mut values = Values::new(&b"{\"a\":\"x\n{\"b\":1}\n"[..]);
+        assert!(matches!(values.next_value(), Ok(Some((1, Value::CutOff(_) | Value::Json(_))))));
+        assert_eq!(values.resync(), Some(7));
+        assert_eq!(values.next_value().unwrap(), Some((2, Value::Json(b"{\"b\":1}"))));
+        assert_eq!(values.resync(), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
-use flowlake_common::vpc::Format;
+use flowlake_common::vpc::Header;
 
 use crate::{
     lake::{is_partition_word, is_source_name},
@@ -36,8 +36,8 @@ pub(in crate::command) struct Arguments {
     #[arg(long, value_name = "REGION")]
     lake_region: Option<String>,
     /// Format of lines without a header, as for `aws ec2 create-flow-logs`: '${srcaddr} ${start} …' [default: AWS's own]
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<Format>,
+    #[arg(long, value_name = "FORMAT", value_parser = Header::of_format)]
+    log_format: Option<Header>,
     /// OCSF version of the rows; a source of a lake has one for ever
     #[arg(long, value_enum, value_name = "VERSION", default_value = "1.1.0")]
     ocsf_version: OcsfVersion,
@@ -86,7 +86,7 @@ pub(super) struct Settings {
     pub(super) account_id: Option<String>,
     pub(super) region: Option<String>,
     pub(super) lake_region: Option<String>,
-    pub(super) log_format: Option<Format>,
+    pub(super) log_format: Option<Header>,
     pub(super) rejects: PathBuf,
 }
 

@@ -1,0 +1,184 @@
+//! Deliveries that are odd, cut or joined: no record vanishes, none is read by another's header, and the good part is kept.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::support::{converter, gzip, rows, run, write};
+
+const HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
+
+/// A record whose source port is its number.
+fn line(number: u32) -> String {
+    format!("2 123456789012 eni-1 10.0.0.1 10.0.0.2 {number} 443 6 1 40 1700000000 1700000001 ACCEPT OK")
+}
+
+/// The same with addresses and ports the other way round in the line.
+fn swapped(text: &str) -> String {
+    let mut words: Vec<&str> = text.split(' ').collect();
+    words.swap(3, 4);
+    words.swap(5, 6);
+    words.join(" ")
+}
+
+fn lines(numbers: std::ops::Range<u32>) -> String {
+    numbers.map(|number| line(number) + "\n").collect()
+}
+
+fn message(number: u32) -> String {
+    format!(r#"{{"message":"{}"}}"#, line(number))
+}
+
+/// An object whose keys are the fields, in the swapped order.
+fn object(number: u32) -> String {
+    let (names, values) = (swapped(HEADER), swapped(&line(number)));
+    let pairs = names.split(' ').zip(values.split(' ')).map(|(name, value)| format!(r#""{name}":"{value}""#));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+fn envelope(messages: &str) -> String {
+    format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{messages}]}}"#)
+}
+
+/// The source ports of the rows that a file gives, and its exit code. Every row has its ends the right way round.
+fn ports(name: &str, content: &[u8], options: &[&str]) -> (Vec<u32>, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(folder.path(), "input", content);
+    let lake = folder.path().join("lake");
+    let mut convert = converter();
+    convert.arg("convert").arg(input).arg("--lake").arg(&lake).arg("--rejects").arg(folder.path().join("rejects"));
+    let ran = run(convert.args(["--region", "us-east-1"]).args(options));
+    let mut ports: Vec<u32> = rows(&lake)
+        .iter()
+        .map(|row| {
+            assert!(row.contains("dst_endpoint: {port: 443, svc_name: null, ip: \"10.0.0.2\""), "{name}: {row}");
+            let port = row.split("src_endpoint: {port: ").nth(1).and_then(|rest| rest.split(',').next());
+            port.expect("a port").parse().expect("a number")
+        })
+        .collect();
+    ports.sort_unstable();
+    (ports, ran.code)
+}
+
+#[test]
+fn odd_files_are_read_whole() {
+    let words = |text: &str| BASE64_STANDARD.encode(gzip(text.as_bytes()));
+    let (one, two) = (message(1), message(2));
+    let both = format!("{one},{two}");
+    let wrapped: String = words(&envelope(&both))
+        .as_bytes()
+        .chunks(76)
+        .map(|part| format!("{}\n", String::from_utf8_lossy(part)))
+        .collect();
+    let zstd = |text: String| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let pretty =
+        format!("{{\n  \"events\": [\n    {one},\n    {two}\n  ],\n  \"searchedLogStreams\": [ {{ \"a\": 1 }} ]\n}}\n");
+    let pair = |number| {
+        let pairs = HEADER
+            .split(' ')
+            .zip(line(number).split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .map(|(name, value)| format!(r#"{{"field":"{name}","value":"{value}"}}"#))
+            .collect::<Vec<_>>();
+        format!("[{}]", pairs.join(","))
+    };
+    let camel = "version,accountId,interfaceId,srcAddr,dstAddr,srcPort,dstPort,protocol,packets,bytes,startTime,endTime,action,logStatus";
+    let csv = |number| line(number).replace(' ', ",");
+    for (name, content) in [
+        ("a message with an empty list", format!(r#"{{"message":"{}","records":[]}}{two}"#, line(1)).into_bytes()),
+        (
+            "fields and an empty message",
+            [object(1), object(2)].concat().replace("{\"version\"", "{\"message\":\"\",\"version\"").into_bytes(),
+        ),
+        (
+            "fields and an empty list",
+            [object(1), object(2)].concat().replace("{\"version\"", "{\"events\":[],\"version\"").into_bytes(),
+        ),
+        ("objects and messages in turn", format!("{}\n{two}\n", object(1)).into_bytes()),
+        ("messages and objects in turn", format!("{one}\n{}\n", object(2)).into_bytes()),
+        ("the write test of an export", format!("Permission Check Successful\n{}", lines(1..3)).into_bytes()),
+        ("the bytes' order marked, JSON", format!("\u{feff}{one}{two}").into_bytes()),
+        ("the bytes' order marked, no header", format!("\u{feff}{}", lines(1..3)).into_bytes()),
+        ("an empty gzip member first", [gzip(b"\n"), gzip(format!("{one}{two}").as_bytes())].concat()),
+        ("gzip members of bare lines", [gzip(line(1).as_bytes()), gzip(line(2).as_bytes())].concat()),
+        ("zeros behind gzip", [gzip(lines(1..3).as_bytes()), vec![0; 512]].concat()),
+        (
+            "zstd frames, the second swapped",
+            [zstd(format!("{HEADER}\n{}", line(1))), zstd(format!("{}\n{}", swapped(HEADER), swapped(&line(2))))]
+                .concat(),
+        ),
+        ("base64 in lines", wrapped.into_bytes()),
+        ("base64 without padding", words(&envelope(&both)).trim_end_matches('=').as_bytes().to_vec()),
+        ("two envelopes in one word", words(&format!("{}{}", envelope(&one), envelope(&two))).into_bytes()),
+        ("what the command line prints", pretty.into_bytes()),
+        (
+            "Logs Insights, results",
+            format!(r#"{{"results":[{},{}],"status":"Complete"}}"#, pair(1), pair(2)).into_bytes(),
+        ),
+        ("Logs Insights, CSV of fields", format!("{camel}\n{}\n{}\n", csv(1), csv(2)).into_bytes()),
+        (
+            "joined CSV",
+            format!(
+                "{camel}\n{}\n{}\n{}\n",
+                csv(1),
+                swapped(HEADER).replace(' ', ","),
+                swapped(&line(2)).replace(' ', ",")
+            )
+            .into_bytes(),
+        ),
+        ("a blank line", format!("{HEADER}\n{}\n   \n{}\n", line(1), line(2)).into_bytes()),
+    ] {
+        assert_eq!(ports(name, &content, &[]), (vec![1, 2], 0), "{name}");
+    }
+    let later = format!("{} x\n{} y\n", line(1), line(2));
+    let format: Vec<String> = HEADER.split(' ').chain(["new-field"]).map(|name| format!("${{{name}}}")).collect();
+    assert_eq!(ports("a later version, told", later.as_bytes(), &["--log-format", &format.join(" ")]), (vec![1, 2], 0));
+}
+
+#[test]
+fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
+    let [one, two, three] = [1, 2, 3].map(message);
+    let broken_header = format!("{} {}", swapped(HEADER), "x".repeat(70));
+    for (name, content, expected) in [
+        ("a bad first line", format!("garbage\n{}", lines(1..3)), vec![1, 2]),
+        ("a long first line", format!("{}\n{HEADER}\n{}", "x".repeat(1 << 20), lines(1..3)), vec![1, 2]),
+        (
+            "a bad event between",
+            envelope(&format!(r#"{one},{{"message":null}},{two},{{"x":1}},{{"message":"{{"}},{three}"#)),
+            vec![1, 2, 3],
+        ),
+        ("a bad event first", envelope(&format!(r#"{{"message":"hello"}},{one},{two}"#)), vec![1, 2]),
+        ("a line that was cut off", format!("{one}\n{{\"message\":\"2 12\n{two}\n{three}\n"), vec![1, 2, 3]),
+        ("a first line that was cut off", format!("{{\"message\":{{\n{one}\n{two}\n"), vec![1, 2]),
+        // Read by the header before it, or by AWS's order, these would have their ends swapped.
+        (
+            "a header that cannot be read",
+            format!("{HEADER}\n{}{broken_header}\n{}\n", lines(1..3), swapped(&line(3))),
+            vec![1, 2],
+        ),
+        (
+            "joined without a line end",
+            format!("{HEADER}\n{}\n{}{}\n{}\n", line(1), line(2), swapped(HEADER), swapped(&line(3))),
+            vec![1],
+        ),
+    ] {
+        assert_eq!(ports(name, content.as_bytes(), &[]), (expected, 1), "{name}");
+    }
+}
+
+/// Values are what they were: with spaces, with zeros behind a point where they are no numbers, and an account that stood as a number.
+#[test]
+fn values_are_not_altered() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = HEADER.replace(' ', ",");
+    let csv = format!("{names},release,name,instance_tag\n{},7.0,\"a b, %20\",1.0\n", line(1).replace(' ', ","));
+    let json = r#"{"version":2,"account_id":12345678901,"start":1700000000,"region":"us-east-1","srcport":1.0}"#;
+    let all = |content: &str| {
+        let input = write(folder.path(), &content.len().to_string(), content.as_bytes());
+        let lake = input.with_extension("lake");
+        run(converter().arg("convert").arg(input).arg("--lake").arg(&lake).args(["--region", "us-east-1"])).ended(0);
+        rows(&lake).concat()
+    };
+    let row = all(&csv);
+    for part in [r#""release" -> "7.0""#, r#""name" -> "a b, %20""#, r#""instance_tag" -> "1.0""#] {
+        assert!(row.contains(part), "{part} is not in {row}");
+    }
+    assert!(all(json).contains("accountId=012345678901/"));
+}
