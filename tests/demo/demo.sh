@@ -17,9 +17,11 @@ step() {
   "$@"
 }
 
-echo "1. Packets of the file server become VPC flow log records."
+echo "1. Packets of the file server and of the backup server become VPC flow log records."
 step "$agent" replay $fixtures/onprem.pcap.gz --output $demo/flow-logs --log-format all \
   --account-id 111122223333 --region eu-central-1 --local-networks 10.20.1.10,2001:db8:20:1::10
+step "$agent" replay $fixtures/backup.pcap.gz --output $demo/flow-logs --log-format all --interface-id eni-f0000000000000060 \
+  --account-id 111122223333 --region eu-central-1 --local-networks 10.20.1.60
 
 echo
 echo "2. They and the cloud's own flow logs become OCSF in one lake."

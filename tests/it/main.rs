@@ -15,6 +15,7 @@ mod live;
 mod live_service;
 mod live_verdict;
 mod public_captures;
+mod questions;
 mod recipes;
 mod replay;
 mod round_trip;
