@@ -50,7 +50,7 @@ if ((${#missing[@]})); then
 fi
 
 # Versions are pinned: what checks us should not change under us.
-wanted="duckdb==1.5.5 flowlogs-reader==5.0.1 pyarrow==26.0.1 ocsf-json-schema==1.2.0 jsonschema==4.26.0 pytz==2026.1"
+wanted="duckdb==1.5.5 flowlogs-reader==5.0.1 pyarrow==26.0.1 ocsf-json-schema==1.2.0 jsonschema==4.26.0 pytz==2026.1 sqlglot==30.30.0"
 if [[ $(cat "$venv/flowlake-wanted" 2>/dev/null) != "$wanted" ]]; then
   echo "setup: installing into $venv: $wanted" >&2
   python3 -m venv "$venv"

@@ -1,9 +1,11 @@
 -- A local lake as one flat view, `flow`: every source, on-premises and cloud, with the columns that questions are about.
 -- `sensor` is the lake source that a row is of. One flow that two sensors saw is two rows: totals take one sensor.
+-- packaging/athena/lake/views.sql is the same view in Athena: names, order and meaning of the columns are one.
 -- Run by query.py, which puts the lake's path for {lake}.
 CREATE VIEW flow AS
 SELECT
   regexp_extract(filename, '/ext/([^/]+)/region=', 1) AS sensor,
+  cloud.provider AS provider,
   time_dt::TIMESTAMP AS start,
   end_time_dt::TIMESTAMP AS "end",
   src_endpoint.ip AS source,
@@ -18,7 +20,10 @@ SELECT
   action,
   status_code AS status,
   coalesce(src_endpoint.interface_uid, dst_endpoint.interface_uid) AS interface,
+  coalesce(src_endpoint.instance_uid, dst_endpoint.instance_uid) AS instance,
+  coalesce(src_endpoint.vpc_uid, dst_endpoint.vpc_uid) AS vpc,
   accountId AS account,
   region,
-  eventDay AS day
+  strptime(eventDay, '%Y%m%d')::DATE AS day,
+  unmapped
 FROM read_parquet('{lake}/ext/*/**/*.parquet', filename = true, hive_partitioning = true, hive_types_autocast = false)

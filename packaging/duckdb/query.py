@@ -2,7 +2,7 @@
 """Asks a local lake. The view `flow` (flow.sql, beside this script) has every row of every source.
 
 usage: query.py LAKE 'SELECT …' | query.py LAKE FILE.sql      (needs duckdb)
-In a file, statements end with `;` and a comment line before a statement is its title."""
+In a file, statements end with `;` and the first comment line before a statement is its title."""
 import pathlib
 import sys
 
@@ -44,13 +44,13 @@ def main():
     statement = []
     for line in pathlib.Path(question).read_text().splitlines():
         if line.startswith("--") and not statement:
-            title = line[2:].strip()
+            title = title or line[2:].strip()
             continue
         statement.append(line)
         if line.rstrip().endswith(";"):
             print(f"\n{title}")
             table(db.execute("\n".join(statement)))
-            statement = []
+            title, statement = "", []
 
 
 try:

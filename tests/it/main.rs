@@ -16,6 +16,7 @@ mod live_service;
 mod live_verdict;
 mod odd_deliveries;
 mod public_captures;
+mod questions;
 mod recipes;
 mod replay;
 mod round_trip;

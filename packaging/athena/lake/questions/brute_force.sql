@@ -1,0 +1,35 @@
+-- Who tries passwords: many short connections from one source to one login service within an hour?
+WITH period AS (
+  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
+),
+seen AS (
+  SELECT
+    sensor, interface, source, source_port, destination, destination_port, sum(packets) AS packets, sum(bytes) AS bytes,
+    min(start) AS first_seen, max("end") AS last_seen
+  FROM flow CROSS JOIN period
+  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
+    AND protocol = 6 AND action <> 'Denied'
+    -- FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM
+    AND destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
+  GROUP BY sensor, interface, source, source_port, destination, destination_port
+),
+-- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
+attempt AS (
+  SELECT
+    source, source_port, destination, destination_port, max(packets) AS packets, max(bytes) AS bytes,
+    min(first_seen) AS first_seen, max(last_seen) AS last_seen
+  FROM seen
+  GROUP BY source, source_port, destination, destination_port
+)
+SELECT
+  source, destination, destination_port, date_trunc('hour', first_seen) AS hour, count(*) AS attempts, sum(bytes) AS bytes,
+  min(first_seen) AS first_seen, max(last_seen) AS last_seen
+FROM attempt
+-- More than a knock, less than a session in which somebody works.
+WHERE packets > 5 AND bytes < 20000
+GROUP BY source, destination, destination_port, date_trunc('hour', first_seen)
+-- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.
+HAVING count(*) >= 20
+ORDER BY attempts DESC, source, destination, destination_port, hour
+LIMIT 100;

@@ -1,0 +1,30 @@
+-- Who knocks on many ports of one host, or on one port of many hosts?
+-- TCP only. A knock is a SYN that no conversation followed: the answers (SYN with ACK, RST) are records of their own.
+WITH period AS (
+  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
+),
+knock AS (
+  SELECT source, destination, destination_port, action, start, "end"
+  FROM flow CROSS JOIN period
+  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
+    AND protocol = 6
+    -- The default format has no flags: there, what comes from the higher port is the client's.
+    AND CASE WHEN tcp_flags IS NULL THEN source_port > destination_port ELSE bitwise_and(tcp_flags, 18) = 2 END
+    -- Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again.
+    AND packets <= 5
+)
+SELECT
+  source,
+  -- Null where it is many.
+  destination, destination_port,
+  count(DISTINCT destination) AS hosts, count(DISTINCT destination_port) AS ports,
+  min(destination_port) AS lowest_port, max(destination_port) AS highest_port,
+  count(DISTINCT CASE WHEN action = 'Denied' THEN concat(destination, ' ', CAST(destination_port AS varchar)) END) AS rejected,
+  min(start) AS first_seen, max("end") AS last_seen
+FROM knock
+GROUP BY GROUPING SETS ((source, destination), (source, destination_port))
+-- Thresholds: a client uses a handful of a host's ports; but a busy one has many hosts.
+HAVING count(DISTINCT destination_port) >= 20 OR count(DISTINCT destination) >= 50
+ORDER BY ports DESC, hosts DESC, source, destination, destination_port
+LIMIT 100;

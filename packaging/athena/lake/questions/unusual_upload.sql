@@ -1,0 +1,43 @@
+-- What left: who sent far more to a service than came back, and far more than on the seven days before?
+-- The end with the higher port counts as the client: what a server answers is no upload.
+WITH period AS (
+  -- Change these, and the days below, which begin seven days earlier: days are what prunes. All is UTC.
+  SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
+),
+seen AS (
+  SELECT
+    sensor, interface, source, source_port, destination, destination_port, protocol, start < since AS earlier,
+    sum(bytes) AS bytes, min(start) AS first_seen, max("end") AS last_seen
+  FROM flow CROSS JOIN period
+  WHERE day BETWEEN DATE '2026-11-16' AND DATE '2026-11-23' AND start >= since - INTERVAL '7' DAY AND start < until
+    AND source_port <> destination_port AND action <> 'Denied'
+  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+),
+-- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
+once AS (
+  SELECT
+    source, source_port, destination, destination_port, protocol, earlier, max(bytes) AS bytes,
+    min(first_seen) AS first_seen, max(last_seen) AS last_seen
+  FROM seen
+  GROUP BY source, source_port, destination, destination_port, protocol, earlier
+),
+service AS (
+  SELECT
+    CASE WHEN source_port > destination_port THEN source ELSE destination END AS source,
+    CASE WHEN source_port > destination_port THEN destination ELSE source END AS destination,
+    least(source_port, destination_port) AS destination_port,
+    protocol,
+    sum(CASE WHEN NOT earlier AND source_port > destination_port THEN bytes ELSE 0 END) AS sent,
+    sum(CASE WHEN NOT earlier AND source_port < destination_port THEN bytes ELSE 0 END) AS received,
+    sum(CASE WHEN earlier AND source_port > destination_port THEN bytes ELSE 0 END) AS sent_before,
+    min(CASE WHEN NOT earlier THEN first_seen END) AS first_seen,
+    max(CASE WHEN NOT earlier THEN last_seen END) AS last_seen
+  FROM once
+  GROUP BY 1, 2, 3, 4
+)
+SELECT source, destination, destination_port, protocol, sent, received, sent_before, first_seen, last_seen
+FROM service
+-- Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times an earlier day.
+WHERE sent >= 1000000 AND sent >= 10 * received AND 7 * sent >= 5 * sent_before
+ORDER BY sent DESC, source, destination, destination_port, protocol
+LIMIT 100;

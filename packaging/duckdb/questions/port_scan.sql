@@ -1,0 +1,62 @@
+-- Who knocks on many ports of one host, or on one port of many hosts?
+-- TCP only. A knock is a SYN that no conversation followed: the answers (SYN with ACK, RST) are records of their own.
+-- Made of packaging/athena/lake/questions/port_scan.sql by tests/it/questions/check.py --write: change that one.
+WITH period AS (
+  /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
+  SELECT
+    CAST('2026-11-23 00:00:00' AS TIMESTAMP(0)) AS since,
+    CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
+), knock AS (
+  SELECT
+    source,
+    destination,
+    destination_port,
+    action,
+    start,
+    "end"
+  FROM flow
+  CROSS JOIN period
+  WHERE
+    day BETWEEN CAST('2026-11-23' AS DATE) AND CAST('2026-11-23' AS DATE)
+    AND start >= since
+    AND start < until
+    AND protocol = 6
+    AND /* The default format has no flags: there, what comes from the higher port is the client's. */ CASE
+      WHEN tcp_flags IS NULL
+      THEN source_port > destination_port
+      ELSE tcp_flags & 18 = 2
+    END
+    AND /* Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again. */ packets <= 5
+)
+SELECT
+  source,
+  destination, /* Null where it is many. */
+  destination_port,
+  COUNT(DISTINCT destination) AS hosts,
+  COUNT(DISTINCT destination_port) AS ports,
+  MIN(destination_port) AS lowest_port,
+  MAX(destination_port) AS highest_port,
+  COUNT(
+    DISTINCT CASE
+      WHEN action = 'Denied'
+      THEN destination || ' ' || CAST(destination_port AS TEXT)
+    END
+  ) AS rejected,
+  MIN(start) AS first_seen,
+  MAX("end") AS last_seen
+FROM knock
+GROUP BY
+  GROUPING SETS (
+    (source, destination),
+    (source, destination_port)
+  )
+/* Thresholds: a client uses a handful of a host's ports; but a busy one has many hosts. */
+HAVING
+  COUNT(DISTINCT destination_port) >= 20 OR COUNT(DISTINCT destination) >= 50
+ORDER BY
+  ports DESC,
+  hosts DESC,
+  source,
+  destination,
+  destination_port
+LIMIT 100;

@@ -1,0 +1,206 @@
+"""What the questions find in the demo's lake, row by row, and what they find when its traffic is changed.
+
+The traffic is told in tests/demo/README.md. A row is a line, a time is that of 2026-11-23, nothing is a dash, `_` is a space."""
+
+
+def lines(text):
+    return text.strip().splitlines()
+
+
+EXPECTED = {
+    # The one interface that was silent for a minute.
+    "blind_spots": lines("flowlake_vpc 123456789012 eni-06f2d8b4a0c7e9135 NODATA 1 12:09:00 12:09:59"),
+    # The scan to the cloud tried port 22; it did not try 3389.
+    "rejected_ssh_rdp": lines("flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"),
+    # 152 ports with 150 rejected, and 60.
+    "port_scan": lines("""
+10.20.1.10 10.40.2.20 - 1 152 1 8080 150 12:09:32 12:09:39
+198.51.100.77 10.20.1.10 - 1 60 21 80 0 12:08:02 12:08:02"""),
+    # 40 logins.
+    "brute_force": lines("198.51.100.77 10.20.1.10 22 12:00:00 40 156884 12:08:32 12:08:40"),
+    # 25 MB over IPv4, 1 MB over IPv6. (The scan had opened port 443 before.)
+    "unusual_upload": lines("""
+10.20.1.10 10.40.2.20 443 6 25943596 74283 0 12:09:39 12:11:07
+2001:db8:20:1::10 2001:db8:40:2::20 443 6 1052640 11392 0 12:11:07 12:11:09"""),
+    # The backup server's half conversation.
+    "asymmetric_routes": lines("flowlake_agent 10.30.5.15 51544 10.20.1.60 873 152 30080 12:08:05 12:10:36"),
+    # What the security group dropped of the scan.
+    "firewall_suspects": lines(
+        "the_other_side_rejects 10.20.1.10 10.40.2.20 6 flowlake_agent flowlake_vpc eni-0b7e4c2d9f1a83650"
+        " 150 1 150 150 12:09:32 12:09:39"
+    ),
+    # All that crosses the VPN: 152 connections of the scan, 28 fetches, 14 health checks, an upload, pings in two bursts; IPv6 likewise.
+    "vpn_both_ends": lines("""
+matched 10.20.1.10 10.40.2.20 - - - 197 26911949 26911949 12:07:22 12:11:54
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12:11:59"""),
+    "top_talkers": lines("""
+10.20.1.10 29069736 339430 4
+10.40.2.20 114372 26797577 1
+2001:db8:20:1::10 3880342 118948 5
+10.20.1.50 56588 2122380 1
+2001:db8:40:2::20 55921 2056529 1
+2001:db8:20:1::50 63027 1823669 2
+198.51.100.77 160784 143637 1
+10.20.1.60 5680 35760 1
+10.30.5.15 35760 5680 1
+10.20.1.53 7686 6142 1"""),
+    # No port of a scan but SSH, whose server greets; no refused 8443.
+    "who_talks_to_whom": lines("""
+10.20.1.10 10.40.2.20 6 443 1 25943392 74169 12:10:17 12:11:07
+10.20.1.50 10.20.1.10 6 80 36 54908 2120840 12:07:22 12:12:00
+2001:db8:20:1::50 2001:db8:20:1::10 6 80 34 61395 1822037 12:07:30 12:11:52
+2001:db8:20:1::10 2001:db8:40:2::20 6 443 1 1052640 11392 12:11:07 12:11:09
+2001:db8:40:2::20 2001:db8:20:1::10 6 80 28 43593 1002953 12:07:27 12:11:59
+10.40.2.20 10.20.1.10 6 80 28 32329 838109 12:07:22 12:11:54
+198.51.100.77 10.20.1.10 6 22 41 157088 141205 12:08:02 12:08:40
+10.30.5.15 10.20.1.60 6 873 1 30080 0 12:08:05 12:10:36
+10.20.1.10 10.20.1.53 17 53 53 6142 7686 12:07:22 12:11:56
+10.20.1.10 10.40.2.20 6 8080 14 5900 6892 12:07:22 12:11:42
+10.30.5.15 10.20.1.60 6 443 1 5680 5680 12:08:59 12:09:01
+2001:db8:20:1::10 2001:db8:20:1::50 58 0 1 1632 1560 12:07:30 12:11:46
+10.20.1.10 10.20.1.50 1 0 1 1260 1260 12:07:34 12:11:42
+2001:db8:20:1::10 2001:db8:40:2::20 58 0 1 936 936 12:07:44 12:11:50
+10.20.1.10 10.40.2.20 1 0 1 756 756 12:07:42 12:11:48
+fe80::ff:fe00:10 fe80::ff:fe00:101 58 0 1 136 136 12:07:32 12:07:37
+fe80::ff:fe00:50 ff02::1:ff00:1 58 0 1 216 0 12:08:50 12:11:46
+2001:db8:20:1::1 2001:db8:20:1::10 58 0 1 72 0 12:07:27 12:07:27
+2001:db8:20:1::10 fe80::ff:fe00:101 58 0 1 72 0 12:07:27 12:07:27
+2001:db8:20:1::10 ff02::1:ff00:1 58 0 1 72 0 12:07:27 12:07:27
+2001:db8:20:1::50 ff02::1:ff00:10 58 0 1 72 0 12:07:30 12:07:30
+fe80::ff:fe00:101 ff02::1:ff00:10 58 0 1 72 0 12:07:27 12:07:27"""),
+}
+
+UPLOAD = "56826 IN (source_port, destination_port)"
+TO_CLOUD, TO_CLOUD_6 = EXPECTED["vpn_both_ends"]
+
+# What is changed, whom it is asked, how, and what is found then.
+CHANGES = [
+    ("NODATA taken away", "blind_spots", "DELETE FROM flow WHERE status = 'NODATA'", []),
+    (
+        "records lost",
+        "blind_spots",
+        "UPDATE flow SET status = 'SKIPDATA' WHERE status = 'NODATA'",
+        lines("flowlake_vpc 123456789012 eni-06f2d8b4a0c7e9135 SKIPDATA 1 12:09:00 12:09:59"),
+    ),
+    ("accepted", "rejected_ssh_rdp", "UPDATE flow SET action = 'Allowed' WHERE destination_port = 22", []),
+    (
+        "RDP",
+        "rejected_ssh_rdp",
+        "UPDATE flow SET destination_port = 3389 WHERE action = 'Denied' AND destination_port IN (23, 24)",
+        lines("""
+flowlake_vpc 10.20.1.10 10.40.2.20 3389 6 2 2 12:09:33 12:09:33
+flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
+    ),
+    (
+        "the scan from the internet taken away",
+        "port_scan",
+        "DELETE FROM flow WHERE '198.51.100.77' IN (source, destination)",
+        EXPECTED["port_scan"][:1],
+    ),
+    ("only the first 19 ports", "port_scan", "DELETE FROM flow WHERE destination_port > 19", []),
+    # The default format has none.
+    ("without flags", "port_scan", "UPDATE flow SET tcp_flags = NULL", EXPECTED["port_scan"]),
+    (
+        "one port of many hosts",
+        "port_scan",
+        """DELETE FROM flow WHERE sensor = 'flowlake_vpc';
+        UPDATE flow SET destination = '10.20.9.' || destination_port, destination_port = 22 WHERE source = '198.51.100.77'""",
+        # Port 22 was knocked at once, and then logged in to.
+        lines("""
+10.20.1.10 10.40.2.20 - 1 152 1 8080 0 12:09:32 12:09:39
+198.51.100.77 - 22 60 1 22 22 0 12:08:02 12:08:02"""),
+    ),
+    ("logins taken away", "brute_force", "DELETE FROM flow WHERE source = '198.51.100.77' AND destination_port = 22", []),
+    ("somebody works", "brute_force", "UPDATE flow SET bytes = bytes * 10", []),
+    ("a login in ten minutes", "brute_force", "DELETE FROM flow WHERE destination_port = 22 AND source_port % 4 <> 0", []),
+    ("upload taken away", "unusual_upload", f"DELETE FROM flow WHERE {UPLOAD}", EXPECTED["unusual_upload"][1:]),
+    (
+        "every day the same",
+        "unusual_upload",
+        """INSERT INTO flow SELECT * EXCLUDE (earlier) REPLACE (start - to_days(earlier::INT) AS start, "end" - to_days(earlier::INT) AS "end",
+          day - earlier::INT AS day) FROM flow, range(1, 3) AS days(earlier)""",
+        [],
+    ),
+    ("much came back", "unusual_upload", "UPDATE flow SET bytes = bytes * 1000 WHERE source_port = 443", []),
+    ("half conversation taken away", "asymmetric_routes", "DELETE FROM flow WHERE source_port = 51544", []),
+    ("no TCP", "asymmetric_routes", "UPDATE flow SET protocol = 17 WHERE source_port = 51544", []),
+    ("a rejected answer", "asymmetric_routes", "UPDATE flow SET action = 'Denied' WHERE source_port = 51544", []),
+    (
+        "another answer taken away",
+        "asymmetric_routes",
+        "DELETE FROM flow WHERE destination_port = 51546",
+        [*EXPECTED["asymmetric_routes"], "flowlake_agent 10.30.5.15 51546 10.20.1.60 443 30 5680 12:08:59 12:09:01"],
+    ),
+    # The answer of an earlier conversation over the same ports does not hide it.
+    (
+        "an answer an hour before",
+        "asymmetric_routes",
+        """INSERT INTO flow SELECT * REPLACE (source AS destination, destination AS source, source_port AS destination_port,
+          destination_port AS source_port, start - INTERVAL 1 HOUR AS start, "end" - INTERVAL 1 HOUR AS "end", 3 AS packets)
+        FROM flow WHERE source_port = 51544""",
+        EXPECTED["asymmetric_routes"],
+    ),
+    ("rejected by nobody", "firewall_suspects", "DELETE FROM flow WHERE action = 'Denied'", []),
+    ("late packets of accepted flows", "firewall_suspects",
+     "INSERT INTO flow SELECT * REPLACE ('Denied' AS action) FROM flow WHERE sensor = 'flowlake_vpc' AND action = 'Allowed'",
+     EXPECTED["firewall_suspects"]),
+    (
+        "a network ACL rejects what the instance answers",
+        "firewall_suspects",
+        f"""DELETE FROM flow WHERE {UPLOAD} AND source_port = 443 AND sensor = 'flowlake_agent';
+        UPDATE flow SET action = 'Denied' WHERE {UPLOAD} AND source_port = 443""",
+        lines("the_answer_is_rejected 10.20.1.10 10.40.2.20 6 flowlake_vpc flowlake_vpc eni-0b7e4c2d9f1a83650"
+              " 1 443 443 1426 12:10:17 12:11:07") + EXPECTED["firewall_suspects"],
+    ),
+    (
+        "lost on the way",
+        "vpn_both_ends",
+        f"DELETE FROM flow WHERE {UPLOAD} AND sensor = 'flowlake_vpc'",
+        lines("""
+matched 10.20.1.10 10.40.2.20 - - - 196 894388 894388 12:07:22 12:11:54
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12:11:59
+only_on_premises 10.20.1.10 10.40.2.20 6 56826 443 1 26017561 - 12:10:17 12:11:07"""),
+    ),
+    (
+        "lost on the other way",
+        "vpn_both_ends",
+        f"DELETE FROM flow WHERE {UPLOAD} AND sensor = 'flowlake_agent'",
+        lines("""
+matched 10.20.1.10 10.40.2.20 - - - 196 894388 894388 12:07:22 12:11:54
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12:11:59
+only_in_the_cloud 10.20.1.10 10.40.2.20 6 56826 443 1 - 26017561 12:10:17 12:11:07"""),
+    ),
+    (
+        "a tenth lost",
+        "vpn_both_ends",
+        f"UPDATE flow SET bytes = bytes * 9 // 10 WHERE {UPLOAD} AND sensor = 'flowlake_vpc'",
+        lines("""
+bytes_differ 10.20.1.10 10.40.2.20 6 56826 443 1 26017561 23415804 12:10:17 12:11:07
+matched 10.20.1.10 10.40.2.20 - - - 196 894388 894388 12:07:22 12:11:54
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12:11:59"""),
+    ),
+    (
+        "headers hidden by segmentation offload",
+        "vpn_both_ends",
+        f"UPDATE flow SET bytes = bytes * 97 // 100 WHERE {UPLOAD} AND sensor = 'flowlake_vpc'",
+        [TO_CLOUD.replace("26911949 12", "26131420 12"), TO_CLOUD_6],
+    ),
+    # A clock that is wrong, or windows that lie otherwise. (Bursts of pings come together to one conversation.)
+    (
+        "a minute later in the cloud",
+        "vpn_both_ends",
+        """UPDATE flow SET start = start + INTERVAL 1 MINUTE, "end" = "end" + INTERVAL 1 MINUTE WHERE sensor = 'flowlake_vpc'""",
+        [TO_CLOUD.replace("12:11:54", "12:12:54").replace("197", "196"), TO_CLOUD_6.replace("12:11:59", "12:12:59").replace("31", "30")],
+    ),
+    (
+        "the same ports an hour later",
+        "vpn_both_ends",
+        """INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 HOUR AS start, "end" + INTERVAL 1 HOUR AS "end") FROM flow
+        WHERE sensor = 'flowlake_vpc' AND source_port = 58626""",
+        [TO_CLOUD, TO_CLOUD_6, "only_in_the_cloud 10.20.1.10 10.40.2.20 6 80 58626 1 - 404 13:07:22 13:07:22"],
+    ),
+    ("not over the VPN", "vpn_both_ends", "DELETE FROM flow WHERE destination LIKE '%40%' OR source LIKE '%40%'", []),
+]
+
+# Questions whose totals stay when a second sensor or interface sees the same.
+TOTALS = ["brute_force", "port_scan", "top_talkers", "unusual_upload", "vpn_both_ends", "who_talks_to_whom", "asymmetric_routes"]
