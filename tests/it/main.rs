@@ -20,6 +20,7 @@ mod questions;
 mod recipes;
 mod replay;
 mod round_trip;
+mod sensors;
 mod sql;
 mod support;
 mod tshark;

@@ -314,8 +314,10 @@ impl<R: Read> FlowLog<R> {
         }
         if (*headers == Headers::Default || plain.is_none() && !*broken)
             && let Some((other, whose)) = headerless(bytes, told.as_ref())
-            && !is_foreign(&other)
         {
+            if is_foreign(&other) {
+                return Ok(reject(number, foreign(), bytes, first, true));
+            }
             let text = behind_timestamp(text);
             if let Ok(record) = parse_line(&other, text) {
                 (*plain, *headers) = (Some(other), whose);
