@@ -14,6 +14,7 @@ mod lake;
 mod live;
 mod live_service;
 mod live_verdict;
+mod mapping;
 mod odd_deliveries;
 mod public_captures;
 mod questions;

@@ -4,6 +4,7 @@ pub mod capture;
 pub mod corpus;
 pub mod frame;
 pub mod fuzz;
+pub mod mapping;
 pub mod random;
 pub mod seeds;
 pub mod traffic;

@@ -60,7 +60,10 @@ impl Sensor {
         }
     }
 
-    fn table(self) -> &'static [Mapped] {
+    /// The columns that say what flow logs say, or that are kept under another name. None for flow logs, whose table is
+    /// [`flowlake_common::vpc::Field`].
+    #[must_use]
+    pub const fn table(self) -> &'static [Mapped] {
         match self {
             Self::FlowLog => &[],
             Self::Zeek => zeek::TABLE,
@@ -119,6 +122,31 @@ pub enum Role {
     Verdict,
     /// Nothing but its name: it reaches `unmapped`.
     Kept,
+}
+
+impl Role {
+    /// The OCSF attribute that it reaches; of the answer's row source and destination are the other way round.
+    #[must_use]
+    pub const fn ocsf(self) -> &'static str {
+        match self {
+            Self::Start => "time, time_dt, start_time_dt",
+            Self::End | Self::Duration => "end_time_dt",
+            Self::Source => "src_endpoint.ip",
+            Self::SourcePort => "src_endpoint.port; of ICMP unmapped[icmp_type]",
+            Self::Destination => "dst_endpoint.ip",
+            Self::DestinationPort => "dst_endpoint.port; of ICMP unmapped[icmp_code]",
+            Self::Protocol | Self::ProtocolNumber => "connection_info.protocol_num",
+            Self::PacketsOut => "traffic.packets of the first row",
+            Self::BytesOut => "traffic.bytes of the first row",
+            Self::PacketsBack => "traffic.packets of the answer's row",
+            Self::BytesBack => "traffic.bytes of the answer's row",
+            Self::State => "status_code",
+            Self::LocalSource | Self::LocalDestination => "connection_info.direction_id, direction",
+            Self::History | Self::FlagsOut | Self::FlagsBack => "connection_info.tcp_flags",
+            Self::Verdict => "action, disposition",
+            Self::Kept => "-",
+        }
+    }
 }
 
 /// A column of a sensor.

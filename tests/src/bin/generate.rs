@@ -1,13 +1,19 @@
 //! `flowlake-generate`: captures and flow logs of our own making, for benches, and seeds for fuzzing.
 
-use std::{env, fs::File, io, path::Path, process::ExitCode};
+use std::{
+    env,
+    fs::{self, File},
+    io,
+    path::Path,
+    process::ExitCode,
+};
 
 use flowlake_tests::{
     corpus::{self, Version},
-    seeds, traffic,
+    mapping, seeds, traffic,
 };
 
-const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | flood FILE FLOWS 0 | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0";
+const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | flood FILE FLOWS 0 | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0 | mapping FILE 0 0";
 
 #[expect(clippy::print_stderr, reason = "this is the command line")]
 fn main() -> ExitCode {
@@ -38,6 +44,7 @@ fn generate(arguments: &[String]) -> Option<io::Result<()>> {
         "flood" => File::create(path).and_then(|mut file| traffic::write_flood(&mut file, many.into()).map(drop)),
         "v2" => corpus::write(path, Version::V2, many, each),
         "seeds" => seeds::write(path),
+        "mapping" => fs::write(path, mapping::document()),
         "v5" => corpus::write(path, Version::V5, many, each),
         _ => return None,
     })
