@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, Int32Array, RecordBatch, StructArray, TimestampMillisecondArray, cast::AsArray};
+use arrow_array::{
+    ArrayRef, Int32Array, RecordBatch, StringArray, StructArray, TimestampMillisecondArray, cast::AsArray,
+};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use flowlake_tests::corpus::{self, Version};
 use parquet::{
@@ -203,6 +205,32 @@ fn validate_names_what_is_wrong_and_where() {
     check(&partition, &[of_another_class], zstd(), "row 0: class_uid 3002");
     let other_times = TimestampMillisecondArray::from(vec![5; rows]).with_timezone("UTC");
     check(&partition, &[changed("time_dt", Arc::new(other_times))], zstd(), "row 0: time_dt is not time");
+    // OCSF's own rules: captions belong to their ids, and what identifies must be there.
+    let texts = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows])) };
+    let numbers = |number: i32| -> ArrayRef { Arc::new(Int32Array::from(vec![number; rows])) };
+    for (name, column, said) in [
+        ("action", texts("Denied?"), "row 0: action_id "),
+        ("action_id", numbers(7), "row 0: action_id 7, which OCSF does not have"),
+        ("severity", texts("Low"), "row 0: severity_id 1 is 'Informational', and not 'Low'"),
+        ("class_name", texts("DNS Activity"), "row 0: class_name is 'DNS Activity', and not 'Network Activity'"),
+        ("type_name", texts("Network Activity: Open"), "row 0: type_name 'Network Activity: Open' does not belong"),
+    ] {
+        check(&partition, &[changed(name, column)], zstd(), said);
+    }
+    let inside = |outer: &str, inner: &str, column: ArrayRef| {
+        let whole = batch.column_by_name(outer).unwrap().as_struct();
+        let mut columns = whole.columns().to_vec();
+        columns[whole.fields().iter().position(|field| field.name() == inner).unwrap()] = column;
+        changed(outer, Arc::new(StructArray::try_new(whole.fields().clone(), columns, None).unwrap()))
+    };
+    for (outer, inner, column, said) in [
+        ("src_endpoint", "ip", texts("10.0.0"), "row 0: src_endpoint.ip: '10.0.0' is no IP address"),
+        ("connection_info", "direction", texts("Sideways"), "row 0: direction_id "),
+        ("metadata", "version", texts("1.3.0"), "row 0: metadata.version is '1.3.0', and not '1.1.0'"),
+        ("cloud", "provider", Arc::new(StringArray::new_null(rows)), "row 0: no cloud.provider"),
+    ] {
+        check(&partition, &[inside(outer, inner, column)], zstd(), said);
+    }
     let nullable: Vec<Field> =
         batch.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     let nullable = RecordBatch::try_new(Arc::new(Schema::new(nullable)), batch.columns().to_vec()).unwrap();

@@ -4,6 +4,7 @@
 //! which rows each holds, depends on the input and its placement alone, so that converting it again names the same
 //! objects.
 
+mod attributes;
 mod partition;
 mod stage;
 mod validate;

@@ -19,7 +19,10 @@ use parquet::{
     schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 
-use super::partition::{Partition, is_source_name};
+use super::{
+    attributes::Attributes,
+    partition::{Partition, is_source_name},
+};
 use crate::ocsf::{ADDED_IN_1_3_0, CLASS_UID, Version, schema};
 
 /// "Collecting data from custom sources": data pages of at most 1 MB unpacked …
@@ -56,20 +59,21 @@ fn check(path: &Path, report: &mut Report) -> anyhow::Result<()> {
     if metadata.file_metadata().num_rows() == 0 {
         report.problems.push("no rows: an empty file breaks queries".to_owned());
     }
-    let same_tree = check_tree(metadata.file_metadata().schema_descr(), report)?;
+    let tree = metadata.file_metadata().schema_descr();
+    // A file of 1.3.0 has more columns, and says so in its rows.
+    let newer = tree.columns().iter().any(|column| column.path().string() == ADDED_IN_1_3_0[0].name);
+    let version = if newer { Version::V1_3_0 } else { Version::V1_1_0 };
+    let same_tree = check_tree(tree, version, report)?;
     check_sizes(&file, report)?;
     if same_tree {
-        check_rows(path, &file, report)?;
+        check_rows(path, &file, version, report)?;
     }
     Ok(())
 }
 
 /// Compares the leaves, one by one and in order; after the first difference the rest means nothing.
-fn check_tree(found: &SchemaDescriptor, report: &mut Report) -> anyhow::Result<bool> {
-    // A file of 1.3.0 has more columns, and says so in its rows.
-    let newer = found.columns().iter().any(|column| column.path().string() == ADDED_IN_1_3_0[0].name);
-    let expected = if newer { Version::V1_3_0 } else { Version::V1_1_0 };
-    let expected = ArrowSchemaConverter::new().convert(&schema(expected))?;
+fn check_tree(found: &SchemaDescriptor, version: Version, report: &mut Report) -> anyhow::Result<bool> {
+    let expected = ArrowSchemaConverter::new().convert(&schema(version))?;
     let leaf = |column: Option<&std::sync::Arc<ColumnDescriptor>>| match column {
         Some(column) => {
             let kind = column.logical_type_ref().map(|logical| format!(" {logical:?}")).unwrap_or_default();
@@ -128,7 +132,7 @@ fn check_sizes(file: &PageFile<File>, report: &mut Report) -> anyhow::Result<()>
 }
 
 /// Reads every value: what cannot be decoded, or contradicts the columns beside it, fails queries later.
-fn check_rows(path: &Path, file: &PageFile<File>, report: &mut Report) -> anyhow::Result<()> {
+fn check_rows(path: &Path, file: &PageFile<File>, version: Version, report: &mut Report) -> anyhow::Result<()> {
     let whole = path.canonicalize()?;
     let whole = whole.to_string_lossy();
     let partition = Partition::of_path(&whole);
@@ -138,7 +142,7 @@ fn check_rows(path: &Path, file: &PageFile<File>, report: &mut Report) -> anyhow
     // The file's own Arrow types, if it has some, are not asked: engines go by the Parquet types.
     let fields = file.fields()?;
     let (mut before, mut row) = (i64::MIN, 0_u64);
-    let mut first = [const { None }; 7];
+    let mut first = [const { None }; 8];
     for group in 0..file.metadata().num_row_groups() {
         for batch in file.rows(group, &fields, BATCH)? {
             let batch = batch?;
@@ -155,6 +159,7 @@ fn check_rows(path: &Path, file: &PageFile<File>, report: &mut Report) -> anyhow
                     first[5] = Some(format!("from row {row} on: no {name} in some row"));
                 }
             }
+            let attributes = Attributes::of(&batch, version)?;
             let unmapped = column("unmapped")?.as_map_opt().context("column unmapped")?;
             for index in 0..batch.num_rows() {
                 let value = time.value(index);
@@ -174,6 +179,7 @@ fn check_rows(path: &Path, file: &PageFile<File>, report: &mut Report) -> anyhow
                     (category.value(index) != CLASS_UID / 1000
                         || kind.value(index) != i64::from(CLASS_UID * 100) + i64::from(activity.value(index)))
                     .then(|| "category_uid or type_uid does not belong to class_uid and activity_id".to_owned()),
+                    attributes.problem(index),
                 ];
                 for (first, said) in first.iter_mut().zip(said) {
                     *first = first.take().or(said.map(|said| format!("row {row}: {said}")));
