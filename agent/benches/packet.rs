@@ -82,7 +82,7 @@ fn observe(bencher: Bencher, flows: u64) {
         let mut windows = Windows::new(Settings::default());
         for (time_us, key, bytes, flags) in &packets {
             windows
-                .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, later_fragment: false }, |_| {
+                .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, ..Seen::default() }, |_| {
                     Ok::<(), Infallible>(())
                 })
                 .unwrap();
@@ -103,7 +103,7 @@ fn write_records(bencher: Bencher) {
     };
     for (time_us, key, bytes, flags) in &packets {
         windows
-            .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, later_fragment: false }, &mut keep)
+            .observe(*time_us, *key, Seen { bytes: *bytes, tcp_flags: *flags, ..Seen::default() }, &mut keep)
             .unwrap();
     }
     windows.close_all(keep).unwrap();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::Command, thread, time::Duration};
 
 use crate::{
-    lab::{Lab, parse, script, send, sum},
+    lab::{Lab, ip, parse, script, send, sum},
     support::{Summary, agent, loudly, run},
 };
 
@@ -158,6 +158,30 @@ fn an_overflow_of_the_firewalls_log_is_skipdata() {
     loudly(&format!(
         "firewall's log overflowed: {SENT} dropped = {rejected} REJECT + {accepted} not known, and SKIPDATA"
     ));
+}
+
+/// The kernel keeps its log back for up to a second: what was dropped on an interface that vanishes right after is no ACCEPT.
+#[test]
+fn late_drops_belong_to_the_interface_that_vanished() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    let rules = "table inet firewall { chain input { type filter hook input priority 0; udp dport 7030 log group 5 snaplen 128 drop\n}\n}\n";
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in*\"\n");
+    send(&lab, &lab.outside, "60 100 10.9.0.2 7030");
+    ip(&["-n", &lab.host, "link", "set", "in0", "down"]);
+    ip(&["-n", &lab.host, "link", "set", "in0", "name", "in1", "up"]);
+    ip(&["-n", &lab.host, "link", "del", "in1"]);
+    thread::sleep(Duration::from_millis(2500));
+    let said = running.stop();
+    let records = lab.records();
+    let packets = |action: &str| sum(&records, "packets", &[("action", action), ("dstport", "7030")]);
+    assert_eq!((packets("REJECT"), packets("ACCEPT")), (60, 0), "{said}");
+    let ids: std::collections::BTreeSet<&String> =
+        records.iter().filter(|record| record["dstport"] == "7030").map(|record| &record["interface-id"]).collect();
+    assert_eq!(ids.len(), 1, "{said}");
 }
 
 /// The firewall logs each drop to two groups: the agent reads one, tcpdump the other, and a second tcpdump the interface. Both

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use flowlake_tests::{
     capture::{Pcap, Seen},
-    frame::{Link, Packet, SYN, Transport, ip, v4},
+    frame::{Link, Packet, SYN, Transport, ip, v4, v6},
 };
 
 use crate::support::{Ran, agent, loudly, run, write};
@@ -13,13 +13,15 @@ const LINKTYPE_NFLOG: u16 = 239;
 
 /// A message of the firewall's log, as the kernel and libpcap write it: hook, prefix, perhaps a time, and the packet.
 fn logged(hook: u8, time: Option<u64>, packet: &[u8]) -> Vec<u8> {
-    let mut message = vec![2, 0, 0, 5];
+    // AF_INET or AF_INET6, and the EtherType.
+    let (family, ether_type) = if packet[0] >> 4 == 6 { (10, [0x86, 0xdd]) } else { (2, [8, 0]) };
+    let mut message = vec![family, 0, 0, 5];
     let mut attribute = |kind: u8, value: &[u8]| {
         let length = u16::try_from(value.len() + 4).unwrap().to_le_bytes();
         message.extend([&length[..], &[kind, 0], value].concat());
         message.resize(message.len().next_multiple_of(4), 0);
     };
-    attribute(1, &[8, 0, hook, 0]);
+    attribute(1, &[ether_type[0], ether_type[1], hook, 0]);
     attribute(10, b"flowlake-drop:in\0");
     if let Some(time) = time {
         attribute(3, &[time.to_be_bytes(), 250_000_u64.to_be_bytes()].concat());
@@ -89,6 +91,90 @@ fn what_was_seen_and_dropped_is_rejected_and_the_rest_accepted() {
         ]
     );
     ran.says("6 packets read").says("6 drops in the firewall's log").says("2 of them were not seen on their way in");
+}
+
+/// Packets by what became of them.
+fn actions(ran: &Ran) -> (u64, u64) {
+    let packets = |action: &str| {
+        let of = lines(ran).into_iter().filter(|line| line.contains(action));
+        of.map(|line| line.split(' ').nth(2).unwrap().parse::<u64>().unwrap()).sum()
+    };
+    (packets("ACCEPT"), packets("REJECT"))
+}
+
+/// A drop meets what was seen by its own time: in logs of any length, though packets or messages of the log are out of order or of
+/// another year.
+#[test]
+fn drops_meet_their_packets_whatever_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = |time: u64| Seen::whole(T + time, Link::Ethernet.frame(&syn(22)));
+    let drop = |time: u64| Seen::whole(T + time, logged(1, None, &syn(22)));
+    let far = 4_000_000_000 - T;
+    for (name, tap, log, expected) in [
+        ("long", (0..9000).map(frame).collect::<Vec<_>>(), (0..9000).map(drop).collect::<Vec<_>>(), (0, 9000)),
+        (
+            "a packet of another year first",
+            [far].into_iter().chain(0..500).map(frame).collect(),
+            (0..500).map(drop).collect(),
+            (1, 500),
+        ),
+        (
+            "a drop of another year first",
+            (0..500).map(frame).collect(),
+            [far].into_iter().chain(0..500).map(drop).collect(),
+            (0, 501),
+        ),
+        (
+            "a step in the middle",
+            (0..250).chain([7200]).chain(250..500).map(frame).collect(),
+            (0..250).chain([7200]).chain(250..500).map(drop).collect(),
+            (0, 501),
+        ),
+        ("the log turned round", (0..500).map(frame).collect(), (0..500).rev().map(drop).collect(), (0, 500)),
+    ] {
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+        let ran = replay(&[&tap, &log]).ended(0);
+        assert_eq!(actions(&ran), expected, "{name}");
+    }
+}
+
+/// A firewall that drops a datagram's fragments one by one, and lets empty datagrams of the same flow pass; and one that drops the
+/// later fragments alone, whose ports only the capture tells.
+#[test]
+fn fragments_that_are_dropped_one_by_one_meet_their_flow() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, later] = fragments();
+    let empty = ip(&Packet { source: v6(1), destination: v6(2), transport: Transport::Udp(7, 8), payload: 0 });
+    let tap: Vec<Seen> = (0..)
+        .zip([&first, &later, &empty, &empty])
+        .map(|(time, packet)| Seen::whole(T + time, packet.clone()))
+        .collect();
+    let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(101, &tap));
+    for (dropped, expected) in [(vec![(0, &first), (1, &later)], (2, 2)), (vec![(1, &later)], (3, 1))] {
+        let log: Vec<Seen> =
+            dropped.into_iter().map(|(time, packet)| Seen::whole(T + time, logged(0, None, packet))).collect();
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+        let ran = replay(&[&tap, &log]).ended(0);
+        assert_eq!(actions(&ran), expected);
+        assert!(lines(&ran).iter().all(|line| line.starts_with("7 8 ")), "{}", ran.text());
+    }
+}
+
+/// A datagram from port 7 to port 8 in two fragments of IPv6.
+fn fragments() -> [Vec<u8>; 2] {
+    let whole = ip(&Packet { source: v6(1), destination: v6(2), transport: Transport::Udp(7, 8), payload: 1000 });
+    let fragment = |offset: u16, piece: &[u8], more: u16| {
+        let mut packet = whole[..40].to_vec();
+        packet[4..6].copy_from_slice(&u16::try_from(piece.len() + 8).unwrap().to_be_bytes());
+        packet[6] = 44;
+        packet.extend([17, 0]);
+        packet.extend((offset | more).to_be_bytes());
+        packet.extend([0, 0, 0, 9]);
+        packet.extend(piece);
+        packet
+    };
+    [fragment(0, &whole[40..552], 1), fragment(512, &whole[552..], 0)]
 }
 
 #[test]

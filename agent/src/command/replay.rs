@@ -16,7 +16,7 @@ use crate::{
     capture::{CaptureFile, Packet},
     decode::{self, Undecoded},
     emit::{Identity, LogDirectory, Output, QuietWindows, TextStream},
-    flow::{Closed, Observer},
+    flow::{Closed, Observer, Part},
 };
 
 pub(super) use settings::Arguments;
@@ -61,6 +61,14 @@ struct Written {
 }
 
 impl Written {
+    /// Closes a window, or a part of one, with what the firewall's log says of it.
+    fn part(&mut self, identity: &Identity, verdicts: Option<&mut Verdicts>, part: Part) -> io::Result<()> {
+        match verdicts {
+            Some(verdicts) => verdicts.close(part, &mut |closed| self.window(identity, closed)),
+            None => self.window(identity, &part.close()),
+        }
+    }
+
     fn window(&mut self, identity: &Identity, closed: &Closed) -> io::Result<()> {
         if let Some(quiet) = &mut self.quiet {
             let interfaces = u16::try_from(identity.interface_ids.len()).unwrap_or(u16::MAX);
@@ -102,7 +110,7 @@ fn replay(settings: Settings) -> io::Result<Outcome> {
         outcome: Outcome::Clean,
     };
     if let Some(path) = replay.settings.verdict.clone() {
-        match Verdicts::open(input::Input::of(&path), &Progress::hidden()) {
+        match Verdicts::open(input::Input::of(&path), &replay.settings.rules, &Progress::hidden()) {
             Ok(verdicts) => replay.verdicts = Some(verdicts),
             // Without its verdicts the replay would say ACCEPT of what was dropped.
             Err(message) => {
@@ -188,19 +196,11 @@ impl Replay {
         let Some(sighting) = self.observer.decode(packet) else {
             return Ok(());
         };
-        self.drops_until(sighting.time_us)?;
-        let (written, identity) = (&mut self.written, &self.identity);
-        self.observer.add(sighting, interface, |part| written.window(identity, &part.close()))
-    }
-
-    /// Takes what the firewall's log says up to a time.
-    #[inline]
-    fn drops_until(&mut self, time_us: i64) -> io::Result<()> {
-        while let Some(dropped) = self.verdicts.as_mut().and_then(|verdicts| verdicts.next_until(time_us)) {
-            let (written, identity) = (&mut self.written, &self.identity);
-            self.observer.observe(dropped, 0, |part| written.window(identity, &part.close()))?;
+        let Self { observer, verdicts, written, identity, .. } = self;
+        if let Some(verdicts) = verdicts {
+            verdicts.complete_fragments(sighting.time_us, observer);
         }
-        Ok(())
+        observer.add(sighting, interface, |part| written.part(identity, verdicts.as_mut(), part))
     }
 
     /// Our number of an interface, by its name; the same name in two files is the same interface.
@@ -225,8 +225,15 @@ impl Replay {
     }
 
     fn finish(mut self) -> io::Result<Outcome> {
-        self.drops_until(i64::MAX)?;
-        if let Some(verdicts) = self.verdicts.take() {
+        let Self { observer, verdicts, written, identity, .. } = &mut self;
+        if let Some(verdicts) = verdicts {
+            verdicts.complete_fragments(i64::MAX, observer);
+        }
+        observer.windows().close_all(|part| written.part(identity, verdicts.as_mut(), part))?;
+        if let Some(mut verdicts) = self.verdicts.take() {
+            let (written, identity) = (&mut self.written, &self.identity);
+            verdicts.finish(&mut |closed| written.window(identity, closed))?;
+            self.written.summary.verdict_unmatched = verdicts.unmatched();
             self.written.summary.verdict =
                 Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
             if let Some(damage) = verdicts.damage {
@@ -234,8 +241,6 @@ impl Replay {
                 self.outcome = Outcome::Failed;
             }
         }
-        let (written, identity) = (&mut self.written, &self.identity);
-        self.observer.windows().close_all(|part| written.window(identity, &part.close()))?;
         self.written.output.finish()?;
         say(&format!("replay\n{}", self.written.summary.with(&self.observer.counters)));
         Ok(self.outcome)

@@ -26,6 +26,9 @@ pub(super) struct Arguments {
 /// Said at every start without a verdict source.
 const NO_VERDICT: &str =
     "no verdict source: every record is ACCEPT; log the firewall's drops to an NFLOG group and name it in [verdict]";
+/// Said instead where ICMP messages are heard.
+const ONLY_REFUSED: &str =
+    "no firewall's log: only what ICMP messages call refused is REJECT; name NFLOG groups in [verdict]";
 
 /// Captures until a signal ends it, and says how it ended.
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -37,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
     };
     if config.nflog_groups.is_empty() {
-        say(NO_VERDICT);
+        say(if config.rules.icmp_prohibited { ONLY_REFUSED } else { NO_VERDICT });
     }
     match service::run(&config, |event| say(&event.to_string())) {
         Ok(ended) => {
@@ -127,7 +130,7 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
         outcome = Outcome::Failed;
     }
     if config.nflog_groups.is_empty() {
-        say(NO_VERDICT);
+        say(if config.rules.icmp_prohibited { ONLY_REFUSED } else { NO_VERDICT });
     } else if !rights.net_admin {
         say("this process lacks CAP_NET_ADMIN, which reading the firewall's log needs");
         outcome = Outcome::Failed;

@@ -28,6 +28,8 @@ pub struct FragmentId {
     pub protocol: u8,
     /// Whether this is the first fragment. No part of the datagram's identity.
     pub first: bool,
+    /// Bytes of this packet's headers that the datagram put together does not have. No part of its identity either.
+    pub header_bytes: u16,
 }
 
 /// First fragments seen lately.
@@ -63,13 +65,22 @@ impl Fragments {
         let Some(id) = decoded.fragment else {
             return;
         };
-        let id = FragmentId { first: true, ..id };
+        let id = FragmentId { first: true, header_bytes: 0, ..id };
         if decoded.fragment.is_some_and(|fragment| fragment.first) {
             if !decoded.ports_missing {
                 self.remember(id, &decoded.tuple, time_us);
             }
             return;
         }
+        self.look_up(decoded, time_us);
+    }
+
+    /// Gives a later fragment its first's protocol and ports, where that came before.
+    pub fn look_up(&self, decoded: &mut Decoded, time_us: i64) {
+        let Some(id) = decoded.fragment.filter(|fragment| !fragment.first) else {
+            return;
+        };
+        let id = FragmentId { first: true, header_bytes: 0, ..id };
         if let Some(slot) = self.find(&id)
             && time_us.abs_diff(slot.time_us) <= LIFETIME_US
         {

@@ -63,6 +63,7 @@ fn ipv4(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
         number: u32::from(header.identification()),
         protocol: protocol.0,
         first,
+        header_bytes: if first { 0 } else { u16::try_from(header_length).unwrap_or(u16::MAX) },
     });
     let mut decoded = Decoded { fragment, ..Decoded::of(tuple, ip_bytes) };
     let captured = within(packet, header_length, ip_bytes);
@@ -111,7 +112,11 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
                 if !first || extension.more_fragments() {
                     // The protocol is no part of an IPv6 datagram's identity (RFC 8200 section 4.5).
                     let number = extension.identification();
-                    fragment = Some(FragmentId { source, destination, number, protocol: 0, first });
+                    // A later fragment is its headers and a piece; the first has the fragment header more than the datagram.
+                    let headers = packet.len().min(usize::try_from(ip_bytes).unwrap_or(usize::MAX)) - rest.len();
+                    let more = if first { extension.slice().len() } else { headers };
+                    let header_bytes = u16::try_from(more).unwrap_or(u16::MAX);
+                    fragment = Some(FragmentId { source, destination, number, protocol: 0, first, header_bytes });
                 }
                 if !first {
                     break;

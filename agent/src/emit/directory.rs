@@ -200,7 +200,16 @@ mod tests {
                 };
                 let key = Key { tuple, interface: 0, direction: None, action: Action::Accept };
                 let (packets, bytes) = (u64::from(high) + 1, u64::from(number) * 7);
-                Entry { key, packets, bytes, first_us: 0, last_us: 1, later_fragments: 0, tcp_flags: 2 }
+                Entry {
+                    key,
+                    packets,
+                    bytes,
+                    first_us: 0,
+                    last_us: 1,
+                    later_fragments: 0,
+                    fragment_bytes: 0,
+                    tcp_flags: 2,
+                }
             };
             let entries = (0..RECORDS).map(entry).collect();
             logs.write(&identity, &Closed { start: 1_700_000_040, entries, verdict_unmatched: 0 }).unwrap();

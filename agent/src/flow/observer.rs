@@ -126,6 +126,11 @@ impl Observer {
         self.observe(quoted, interface, closed).map(drop)
     }
 
+    /// Gives a later fragment the ports of its first, where that was seen here; teaches nothing.
+    pub fn look_up_fragment(&self, sighting: &mut Sighting) {
+        self.fragments.look_up(&mut sighting.decoded, sighting.time_us);
+    }
+
     /// Adds a packet without counting it. Says whether its ports are missing.
     ///
     /// # Errors
@@ -139,12 +144,18 @@ impl Observer {
     ) -> Result<bool, E> {
         let Sighting { mut decoded, time_us, direction, action } = sighting;
         let time_us = time_us.clamp(TIMES_HELD.0, TIMES_HELD.1);
-        self.fragments.complete(&mut decoded, time_us);
+        if action == Action::Prohibited {
+            // What a message quotes teaches nothing: anybody may send it.
+            self.fragments.look_up(&mut decoded, time_us);
+        } else {
+            self.fragments.complete(&mut decoded, time_us);
+        }
         let key = Key { tuple: decoded.tuple, interface, direction, action };
         let seen = Seen {
             bytes: decoded.ip_bytes,
             tcp_flags: decoded.tcp_flags,
             later_fragment: decoded.fragment.is_some_and(|fragment| !fragment.first),
+            fragment_bytes: decoded.fragment.map_or(0, |fragment| fragment.header_bytes),
         };
         self.windows.observe(time_us, key, seen, closed)?;
         Ok(decoded.ports_missing)

@@ -51,8 +51,10 @@ pub struct Entry {
     pub first_us: u32,
     /// Latest packet, likewise.
     pub last_us: u32,
-    /// How many of the packets are later fragments: a firewall does not count these.
+    /// How many of the packets are later fragments: a firewall that sees datagrams put together does not count these.
     pub later_fragments: u32,
+    /// Bytes of headers that only fragments have: these it does not count either.
+    pub fragment_bytes: u32,
     /// The packets' recorded flags, joined by OR.
     pub tcp_flags: u8,
 }
@@ -66,6 +68,8 @@ pub struct Seen {
     pub tcp_flags: u8,
     /// Whether it is a fragment, and not the first of its datagram.
     pub later_fragment: bool,
+    /// Bytes of its headers that a datagram put together does not have.
+    pub fragment_bytes: u16,
 }
 
 /// The flows of one window.

@@ -10,8 +10,15 @@ use foldhash::fast::RandomState;
 use super::table::{Action, Entry, Key};
 use crate::capture::Direction;
 
-/// Packets and their IP bytes.
-type Sums = (u64, u64);
+/// Packets of a flow that were dropped.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    packets: u64,
+    bytes: u64,
+    /// As in [`Entry`]: of a firewall that drops fragments one by one.
+    later_fragments: u32,
+    fragment_bytes: u32,
+}
 
 /// What was dropped in a window and not found among the packets that were seen, so far.
 #[derive(Debug, Clone, Default)]
@@ -27,13 +34,13 @@ impl Drops {
     /// without their interface.
     #[must_use]
     pub fn unmatched(&self) -> u64 {
-        self.logged.values().map(|(packets, _)| packets).sum()
+        self.logged.values().map(|sums| sums.packets).sum()
     }
 
     /// Packets of which an ICMP message said that they were refused, but that no interface saw.
     #[must_use]
     pub fn refused_unseen(&self) -> u64 {
-        self.prohibited.values().map(|(packets, _)| packets).sum()
+        self.prohibited.values().map(|sums| sums.packets).sum()
     }
 
     /// How many flows the firewall's own log tells of.
@@ -96,32 +103,40 @@ impl Drops {
             });
         }
         entries.append(&mut refused);
-        self.logged.retain(|_, (packets, _)| *packets > 0);
-        self.prohibited.retain(|_, (packets, _)| *packets > 0);
+        self.logged.retain(|_, sums| sums.packets > 0);
+        self.prohibited.retain(|_, sums| sums.packets > 0);
     }
 }
 
 fn add(sums: &mut HashMap<Key, Sums, RandomState>, entry: &Entry) {
     let sum = sums.entry(undirected(entry.key)).or_default();
-    sum.0 += entry.packets;
-    sum.1 += entry.bytes;
+    sum.packets += entry.packets;
+    sum.bytes += entry.bytes;
+    sum.later_fragments = sum.later_fragments.saturating_add(entry.later_fragments);
+    sum.fragment_bytes = sum.fragment_bytes.saturating_add(entry.fragment_bytes);
 }
 
 /// Takes off an entry what is in the sums of its flow, as far as it goes.
 fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
-    let Some((packets, bytes)) = sums.get_mut(&undirected(entry.key)) else {
+    let Some(sums) = sums.get_mut(&undirected(entry.key)) else {
         return;
     };
-    let taken = (entry.packets.min(*packets), entry.bytes.min(*bytes));
-    *packets -= taken.0;
-    *bytes -= taken.1;
-    entry.packets -= taken.0;
-    entry.bytes -= taken.1;
+    let (packets, bytes) = (entry.packets.min(sums.packets), entry.bytes.min(sums.bytes));
+    let fragments = entry.later_fragments.min(sums.later_fragments);
+    let fragment_bytes = entry.fragment_bytes.min(sums.fragment_bytes);
+    sums.packets -= packets;
+    sums.bytes -= bytes;
+    sums.later_fragments -= fragments;
+    sums.fragment_bytes -= fragment_bytes;
+    entry.packets -= packets;
+    entry.bytes -= bytes;
+    entry.later_fragments -= fragments;
+    entry.fragment_bytes -= fragment_bytes;
 }
 
 /// Splits off an entry what a firewall on the way refused of it.
 fn refuse(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) -> Option<Entry> {
-    let (packets, bytes) = sums.get_mut(&undirected(entry.key))?;
+    let Sums { packets, bytes, .. } = sums.get_mut(&undirected(entry.key))?;
     let refused = entry.packets.min(*packets);
     // The message quotes a length, and may lie.
     let refused_bytes = if refused == entry.packets { entry.bytes } else { entry.bytes.min(*bytes) };
@@ -136,9 +151,7 @@ fn refuse(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) -> Opti
 /// The firewall sees datagrams put together, an interface their fragments: when all bytes but the later fragments' headers were
 /// dropped, these were dropped too.
 fn is_rest_of_fragments(entry: &Entry) -> bool {
-    // Of IPv6 with its fragment header.
-    let header = if entry.key.tuple.ipv6 { 48 } else { 20 };
-    entry.packets <= entry.later_fragments.into() && entry.bytes <= entry.packets * header
+    entry.packets <= entry.later_fragments.into() && entry.bytes <= entry.fragment_bytes.into()
 }
 
 /// The flow whichever way its packets were seen to go: a tap may not know.

@@ -24,7 +24,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// A minute (what Nitro interfaces deliver), and a million flows: about 90 MB.
+    /// A minute (what Nitro interfaces deliver), and a million flows: about 100 MB.
     fn default() -> Self {
         Self { interval: 60, max_flows: 1_000_000 }
     }
@@ -68,7 +68,7 @@ impl Windows {
         seen: Seen,
         closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Seen { bytes, tcp_flags, later_fragment } = seen;
+        let Seen { bytes, tcp_flags, later_fragment, fragment_bytes } = seen;
         let offset_us = time_us.rem_euclid(self.interval_us);
         let start_us = time_us.saturating_sub(offset_us);
         // At most 600 s in microseconds: fits.
@@ -81,6 +81,7 @@ impl Windows {
             entry.first_us = entry.first_us.min(offset_us);
             entry.last_us = entry.last_us.max(offset_us);
             entry.later_fragments = entry.later_fragments.saturating_add(later_fragment.into());
+            entry.fragment_bytes = entry.fragment_bytes.saturating_add(fragment_bytes.into());
             entry.tcp_flags |= tcp_flags;
             return Ok(());
         }
@@ -91,6 +92,7 @@ impl Windows {
             first_us: offset_us,
             last_us: offset_us,
             later_fragments: later_fragment.into(),
+            fragment_bytes: fragment_bytes.into(),
             tcp_flags,
         };
         self.insert(start_us, entry, closed)
@@ -198,7 +200,7 @@ mod tests {
     }
 
     fn sight(bytes: u32, tcp_flags: u8) -> Seen {
-        Seen { bytes, tcp_flags, later_fragment: false }
+        Seen { bytes, tcp_flags, ..Seen::default() }
     }
 
     fn run(settings: Settings, packets: &[(i64, u8)]) -> Vec<Closed> {
@@ -303,7 +305,7 @@ mod tests {
 
     fn entry(direction: Option<Direction>, action: Action, packets: u64, bytes: u64) -> Entry {
         let key = Key { direction, action, ..key(1) };
-        Entry { key, packets, bytes, first_us: 0, last_us: 0, later_fragments: 0, tcp_flags: 0 }
+        Entry { key, packets, bytes, first_us: 0, last_us: 0, later_fragments: 0, fragment_bytes: 0, tcp_flags: 0 }
     }
 
     fn join_all(parts: Vec<Vec<Entry>>) -> (Vec<(Action, u64)>, u64) {
@@ -331,12 +333,31 @@ mod tests {
     /// Two datagrams in three fragments each; the firewall drops one, or both, put together.
     #[test]
     fn fragments_of_dropped_datagrams_are_not_accepted() {
-        let fragments = || vec![Entry { later_fragments: 4, ..entry(INGRESS, Action::Accept, 6, 8136) }];
-        let both = vec![entry(INGRESS, Action::Reject, 2, 8056)];
-        // An IPv6 header with its fragment header is 48 bytes.
-        assert_eq!(join_all(vec![fragments(), both]), (vec![(Action::Reject, 2)], 0));
-        let one = vec![entry(INGRESS, Action::Reject, 1, 4028)];
-        assert_eq!(join_all(vec![fragments(), one]), (vec![(Action::Accept, 5), (Action::Reject, 1)], 0));
+        // 4,000 bytes of payload each. Of IPv6 every fragment has a header of 8 bytes more, of IPv4 the later ones one of 20.
+        for (ipv6, seen, one_dropped, fragment_bytes) in
+            [(true, 2 * (4008 + 3 * 48), 4048, 2 * (3 * 8 + 2 * 40)), (false, 2 * (4008 + 3 * 20), 4028, 2 * 2 * 20)]
+        {
+            let of = |entry: Entry| {
+                let tuple = FiveTuple { ipv6, ..entry.key.tuple };
+                Entry { key: Key { tuple, ..entry.key }, ..entry }
+            };
+            let fragments = || {
+                let entry = entry(INGRESS, Action::Accept, 6, seen);
+                vec![of(Entry { later_fragments: 4, fragment_bytes, ..entry })]
+            };
+            let both = vec![of(entry(INGRESS, Action::Reject, 2, 2 * one_dropped))];
+            assert_eq!(join_all(vec![fragments(), both]), (vec![(Action::Reject, 2)], 0));
+            let one = vec![of(entry(INGRESS, Action::Reject, 1, one_dropped))];
+            assert_eq!(join_all(vec![fragments(), one]), (vec![(Action::Accept, 5), (Action::Reject, 1)], 0));
+        }
+    }
+
+    /// A firewall that drops fragments one by one, and lets empty datagrams of the same flow pass.
+    #[test]
+    fn fragments_that_were_dropped_one_by_one_leave_the_others() {
+        let seen = Entry { later_fragments: 2, fragment_bytes: 104, ..entry(INGRESS, Action::Accept, 5, 1600) };
+        let dropped = Entry { later_fragments: 2, fragment_bytes: 104, ..entry(INGRESS, Action::Reject, 3, 1504) };
+        assert_eq!(join_all(vec![vec![seen], vec![dropped]]), (vec![(Action::Accept, 2), (Action::Reject, 3)], 0));
     }
 
     /// Datagrams without payload are not taken for what is left of fragments.

@@ -47,13 +47,33 @@ pub(super) struct ByDevice {
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     by_device: ByDevice,
+    /// What was so until lately: the kernel keeps messages of its log back, and they tell of devices that are gone since.
+    past: Vec<Past>,
     inboxes: HashMap<u16, (Arc<Inbox>, Source)>,
 }
 
+/// A device that was a captured interface's until some time.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    device: u32,
+    number: u16,
+    until_us: i64,
+}
+
+/// How long late messages are waited for.
+pub(super) const LATE_S: i64 = 3;
+
 impl Interfaces {
     /// Names the devices anew.
-    pub(super) fn name(&mut self, by_device: ByDevice) {
-        self.by_device = by_device;
+    pub(super) fn name(&mut self, by_device: ByDevice, now_us: i64) {
+        let before = std::mem::replace(&mut self.by_device, by_device);
+        self.past.retain(|past| past.until_us + LATE_S * 1_000_000 > now_us);
+        for (device, number) in before.own.into_iter().chain(before.related) {
+            let ByDevice { own, related } = &self.by_device;
+            if own.get(&device).or_else(|| related.get(&device)) != Some(&number) {
+                self.past.push(Past { device, number, until_us: now_us });
+            }
+        }
     }
 
     /// An interface that is captured from now on.
@@ -79,9 +99,13 @@ impl Interfaces {
         Ok(())
     }
 
-    fn number(&self, dropped: Dropped) -> Option<u16> {
+    fn number(&self, dropped: Dropped, time_us: i64) -> Option<u16> {
         let ByDevice { own, related } = &self.by_device;
         let devices = [dropped.device, dropped.port];
+        let was = self.past.iter().find(|past| devices.contains(&past.device) && time_us <= past.until_us);
+        if let Some(past) = was {
+            return Some(past.number);
+        }
         // A port of a bridge saw the packet, not the other ports.
         devices
             .iter()
@@ -194,7 +218,7 @@ impl Firewall {
                 drops.unread += 1;
                 return;
             };
-            let Some(number) = interfaces.number(dropped) else {
+            let Some(number) = interfaces.number(dropped, sighting.time_us) else {
                 drops.elsewhere += 1;
                 return;
             };
@@ -269,9 +293,27 @@ mod tests {
     #[test]
     fn a_drop_belongs_to_the_port_that_saw_it() {
         let mut interfaces = Interfaces::default();
-        interfaces.name(ByDevice { own: HashMap::from([(11, 1), (12, 2)]), related: HashMap::from([(10, 1)]) });
+        interfaces.name(ByDevice { own: HashMap::from([(11, 1), (12, 2)]), related: HashMap::from([(10, 1)]) }, 0);
         for (device, port, number) in [(10, 12, Some(2)), (10, 0, Some(1)), (12, 11, Some(2)), (13, 0, None)] {
-            assert_eq!(interfaces.number(Dropped { device, port }), number);
+            assert_eq!(interfaces.number(Dropped { device, port }, 1), number);
         }
+    }
+
+    /// The log comes late: a drop from before a device vanished, or changed its name, is that of whose it was.
+    #[test]
+    fn a_late_drop_belongs_to_whose_the_device_was() {
+        const SECOND: i64 = 1_000_000;
+        let mut interfaces = Interfaces::default();
+        let own = |own: &[(u32, u16)]| ByDevice { own: own.iter().copied().collect(), ..ByDevice::default() };
+        let dropped = Dropped { device: 11, port: 0 };
+        interfaces.name(own(&[(11, 1)]), 0);
+        interfaces.name(own(&[(11, 2)]), 5 * SECOND);
+        assert_eq!(interfaces.number(dropped, 5 * SECOND), Some(1));
+        assert_eq!(interfaces.number(dropped, 6 * SECOND), Some(2));
+        interfaces.name(own(&[]), 7 * SECOND);
+        assert_eq!(interfaces.number(dropped, 7 * SECOND), Some(2));
+        assert_eq!(interfaces.number(dropped, 8 * SECOND), None);
+        interfaces.name(own(&[]), 20 * SECOND);
+        assert_eq!(interfaces.number(dropped, 7 * SECOND), None);
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Interfaces {
     before: (Counters, Written),
     /// Devices of which was said that they are not captured.
     said_too_many: HashSet<String>,
+    /// Captured no more, and ended at that second.
+    ending: Vec<(i64, Watched)>,
     /// Interfaces of the configuration of which was said that nothing is there.
     said_missing: HashSet<String>,
     double_counted: Vec<(String, String)>,
@@ -92,6 +94,7 @@ impl Interfaces {
             named,
             before: (Counters::default(), Written::default()),
             said_too_many: HashSet::new(),
+            ending: Vec::new(),
             said_missing: HashSet::new(),
             double_counted: Vec::new(),
         }
@@ -142,7 +145,7 @@ impl Interfaces {
             if watched.join().is_err() {
                 watched.inbox.reopened(time::now());
             }
-            self.end(watched);
+            self.end_late(watched);
         }
         for capture in &self.config.capture {
             let there = devices.iter().any(|device| capture.selects(&device.name, &default_routes));
@@ -204,11 +207,16 @@ impl Interfaces {
             return false;
         };
         let watched = self.watched.swap_remove(index);
-        self.end(watched);
+        self.end_late(watched);
         true
     }
 
     fn watch(&mut self, device: &Device, config: CaptureConfig) -> io::Result<()> {
+        // Two that write the same interface's records would take each other's marker.
+        if let Some(index) = self.ending.iter().position(|(_, watched)| watched.name == device.name) {
+            let (_, watched) = self.ending.swap_remove(index);
+            self.end(watched);
+        }
         let id = config.interface_id.clone().unwrap_or_else(|| identity::interface_id(device));
         let flow = self.config.rules.flow;
         let inbox = Arc::new(Inbox::new(flow.max_flows, flow.interval));
@@ -227,7 +235,8 @@ impl Interfaces {
         if let Err(error) = self.markers.write(&id, time::now()) {
             (self.say)(&Event::Marker { path: self.markers.path(&id), why: error.to_string() });
         }
-        let taken: HashSet<u16> = self.watched.iter().map(|watched| watched.number).collect();
+        let ending = self.ending.iter().map(|(_, watched)| watched.number);
+        let taken: HashSet<u16> = self.watched.iter().map(|watched| watched.number).chain(ending).collect();
         let number = (0..=u16::MAX).find(|number| !taken.contains(number)).unwrap_or(u16::MAX);
         if self.with_firewall {
             lock(&self.named).add(number, Arc::clone(&inbox));
@@ -283,7 +292,7 @@ impl Interfaces {
                 by_device.related.insert(device.index, number);
             }
         }
-        lock(&self.named).name(by_device);
+        lock(&self.named).name(by_device, time::now_us());
     }
 
     fn forget(&mut self, now: i64) {
@@ -293,6 +302,10 @@ impl Interfaces {
         };
         while let Some(index) = self.watched.iter().position(is_forgotten) {
             let watched = self.watched.swap_remove(index);
+            self.end_late(watched);
+        }
+        while let Some(index) = self.ending.iter().position(|(until, _)| *until <= now) {
+            let (_, watched) = self.ending.swap_remove(index);
             self.end(watched);
         }
     }
@@ -317,10 +330,22 @@ impl Interfaces {
         for watched in &self.watched {
             watched.inbox.end();
         }
+        for (_, watched) in std::mem::take(&mut self.ending) {
+            self.end(watched);
+        }
         while let Some(watched) = self.watched.pop() {
             self.end(watched);
         }
         self.before
+    }
+
+    /// Ends an interface that is captured no more, once the firewall's log has told of its last packets.
+    fn end_late(&mut self, watched: Watched) {
+        if self.with_firewall {
+            self.ending.push((time::now() + firewall::LATE_S, watched));
+        } else {
+            self.end(watched);
+        }
     }
 
     fn end(&mut self, watched: Watched) {
