@@ -127,9 +127,9 @@ fn files_keep_the_lakes_rules() {
 #[test]
 fn pages_stay_small_whatever_the_texts() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = "start account-id region new-field\n".to_owned();
+    let mut log = "start account-id region srcaddr dstaddr new-field\n".to_owned();
     for number in 0..300 {
-        log.push_str(&format!("1700000000 123456789012 us-east-1 {number}{}\n", "x".repeat(60_000)));
+        log.push_str(&format!("1700000000 123456789012 us-east-1 10.0.0.1 10.0.0.2 {number}{}\n", "x".repeat(60_000)));
     }
     let lake = folder.path().join("lake");
     let input = write(folder.path(), "in", log.as_bytes());

@@ -22,7 +22,7 @@ use parquet::{
     arrow::{
         ProjectionMask,
         arrow_reader::{ParquetRecordBatchReader, RowGroups},
-        parquet_to_arrow_field_levels, parquet_to_arrow_schema,
+        parquet_to_arrow_field_levels, parquet_to_arrow_schema_by_columns,
     },
     column::page::{PageIterator, PageReader},
     errors::{ParquetError, Result},
@@ -48,6 +48,8 @@ const MAX_NESTING: usize = 16;
 pub struct PageFile<R> {
     file: Arc<R>,
     metadata: Arc<ParquetMetaData>,
+    /// The columns that are read.
+    mask: ProjectionMask,
 }
 
 impl<R: ChunkReader + 'static> PageFile<R> {
@@ -74,7 +76,21 @@ impl<R: ChunkReader + 'static> PageFile<R> {
                 }
             }
         }
-        Ok(Self { file: Arc::new(file), metadata: Arc::new(metadata) })
+        Ok(Self { file: Arc::new(file), metadata: Arc::new(metadata), mask: ProjectionMask::all() })
+    }
+
+    /// Leaves lists and maps out, and says of which columns: one row's may be as long as a page is large, many times over.
+    #[must_use]
+    pub fn without_lists(mut self) -> (Self, Vec<String>) {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let leaves = || schema.columns().iter().enumerate();
+        let flat = leaves().filter(|(_, leaf)| leaf.max_rep_level() == 0).map(|(index, _)| index);
+        let mut lists: Vec<String> =
+            leaves().filter(|(_, leaf)| leaf.max_rep_level() > 0).map(|(_, leaf)| leaf.path().string()).collect();
+        lists.dedup();
+        let mask = ProjectionMask::leaves(schema, flat);
+        self.mask = mask;
+        (self, lists)
     }
 
     /// The footer.
@@ -100,7 +116,8 @@ impl<R: ChunkReader + 'static> PageFile<R> {
         if schema.columns().iter().any(|column| column.path().parts().len() > MAX_NESTING) {
             return Err(ParquetError::General(format!("columns more than {MAX_NESTING} deep in each other")));
         }
-        Ok(parquet_to_arrow_schema(schema, None)?.fields().iter().map(|field| with_views(field)).collect())
+        let schema = parquet_to_arrow_schema_by_columns(schema, self.mask.clone(), None)?;
+        Ok(schema.fields().iter().map(|field| with_views(field)).collect())
     }
 
     /// The rows of a row group, texts as views.
@@ -109,7 +126,7 @@ impl<R: ChunkReader + 'static> PageFile<R> {
     /// When there is no such row group, or a column's type is none that Arrow knows.
     pub fn rows(&self, group: usize, fields: &Fields, batch: usize) -> Result<ParquetRecordBatchReader> {
         let schema = self.metadata.file_metadata().schema_descr();
-        let levels = parquet_to_arrow_field_levels(schema, ProjectionMask::all(), Some(fields))?;
+        let levels = parquet_to_arrow_field_levels(schema, self.mask.clone(), Some(fields))?;
         ParquetRecordBatchReader::try_new_with_row_groups(&levels, &self.group(group)?, batch, None)
     }
 

@@ -114,6 +114,10 @@ impl Convert {
                 return Ok(());
             }
         };
+        if !log.left_out().is_empty() {
+            let columns = log.left_out().join(", ");
+            self.progress.suspend(|| say(&format!("{name}: left out, because no field is a list: {columns}")));
+        }
         let mapping = self.mapping(log.sensor());
         let lake = self.lake(mapping)?;
         let path = vpc::origin(name);

@@ -202,6 +202,9 @@ impl Found {
             text += &line("unmapped", &header.unknown().join(" "));
         }
         text += &line("records", &format!("{}: {}", self.records, counts(&self.statuses)));
+        if !log.left_out().is_empty() {
+            text += &line("left out", &format!("{}: lists, which no field is", log.left_out().join(" ")));
+        }
         if log.others() > 0 {
             text += &line("others", &format!("{} events that are no flows", log.others()));
         }

@@ -91,9 +91,15 @@ impl<'a> Rejects<'a> {
             writeln!(file, "{}", names.join(" "))?;
         }
         writeln!(file, "{COMMENT}line {}: {}", reject.line, one_line(&reject.reason))?;
-        if reject.whole && reject.header.separator() == ' ' {
+        // What looks like a comment would be none of the lines that are converted.
+        let whole = reject.whole && !reject.bytes.starts_with(COMMENT.as_bytes());
+        if whole && reject.header.separator() == ' ' {
             file.write_all(reject.bytes)?;
-        } else if reject.whole {
+            // It may be a header, or become one: what follows has its own again.
+            if memchr::memmem::find(reject.bytes, b"start").is_some() {
+                self.header = None;
+            }
+        } else if whole {
             // Values that were made into a line: as one of text has them, what would separate them percent-encoded.
             for byte in reject.bytes {
                 match *byte {

@@ -2,7 +2,7 @@
 
 use csv_core::{ReadRecordResult, Reader};
 
-use flowlake_common::vpc::Field;
+use flowlake_common::vpc::{Field, Kind};
 
 use super::made::{Made, MadeKind, column_name, column_names, is_number, whole_number};
 
@@ -28,6 +28,8 @@ enum Columns {
     Fields(Vec<String>),
     /// In this column stands the line.
     Message(usize),
+    /// The last header could not be read: what follows it must not be guessed.
+    Broken,
 }
 
 /// Whether a first line is the header row of a CSV file.
@@ -35,6 +37,12 @@ pub(super) fn begins_csv(line: &[u8]) -> bool {
     line.contains(&b',')
         && !line.contains(&b'{')
         && line.first().is_some_and(|first| b"\"@".contains(first) || first.is_ascii_alphabetic())
+}
+
+/// Whether a line can only be the header row of a flow log in CSV.
+pub(super) fn begins_a_log(line: &[u8]) -> bool {
+    let mut rows = Rows::default();
+    begins_csv(line) && rows.split(line).is_ok() && rows.is_a_header()
 }
 
 impl Default for Rows {
@@ -50,8 +58,13 @@ impl Rows {
         if self.header.is_none() || self.is_a_header() {
             return self.take_header(number, made);
         }
+        if self.resembles_a_header() {
+            self.header = Some(Columns::Broken);
+            return Err("a header that cannot be read".to_owned());
+        }
         match &self.header {
             None => {}
+            Some(Columns::Broken) => return Err("the header before it cannot be read".to_owned()),
             Some(Columns::Message(column)) if *column >= self.count => {
                 return Err(format!("{} values where the message is number {}", self.count, column + 1));
             }
@@ -78,9 +91,24 @@ impl Rows {
         const FIELDS: usize = 3;
         let names = || (0..self.count).filter_map(|column| self.value(column).ok()).map(column_name);
         let is_message = |name: &str| MESSAGES.iter().any(|message| column_name(message) == name);
-        let places = names().any(|name| name == Field::Start.name() || is_message(&name));
+        let could_be = |value: &str| value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '@');
+        let all = (0..self.count).all(|column| self.value(column).is_ok_and(could_be));
+        let places = all && names().any(|name| name == Field::Start.name() || is_message(&name));
         let known = names().filter(|name| Field::named(name).is_some() || is_message(name));
         places && known.take(FIELDS).count() >= FIELDS.min(self.count)
+    }
+
+    /// Whether a row has names of fields where the header has it that numbers and addresses are.
+    fn resembles_a_header(&self) -> bool {
+        const FIELDS: usize = 3;
+        let is_text = |column: usize| match &self.header {
+            Some(Columns::Fields(names)) if names.len() == self.count => {
+                Field::named(&names[column]).is_none_or(|field| field.info().kind == Kind::Text)
+            }
+            _ => false,
+        };
+        let names = (0..self.count).filter(|column| !is_text(*column)).filter_map(|column| self.value(column).ok());
+        names.filter(|name| Field::named(&name.replace('_', "-")).is_some()).take(FIELDS).count() == FIELDS
     }
 
     fn take_header(&mut self, number: u64, made: &mut Made) -> Result<(), String> {

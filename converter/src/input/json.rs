@@ -7,7 +7,7 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use flowlake_common::codec::Decoder;
+use flowlake_common::{codec::Decoder, vpc::Field};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -22,6 +22,8 @@ use super::{
 
 /// Unpacked bytes of what is packed inside of a value. A subscription packs 1 MB at most.
 const MAX_UNPACKED: u64 = 32 << 20;
+/// All that is packed in a file's values may unpack to so many bytes, and so many for each packed one. Flow logs pack to a tenth.
+const MAX_RATIO: (u64, u64) = (256 << 20, 100);
 /// Keys that an object of fields may have.
 const MAX_KEYS: usize = 512;
 /// How a message of what is not even JSON begins.
@@ -85,6 +87,9 @@ pub(super) struct Known {
     /// The keys of the last object of fields, and the names of their columns.
     keys: Vec<String>,
     names: Vec<String>,
+    /// Bytes of what was packed in values so far, packed and unpacked.
+    packed: u64,
+    unpacked: u64,
     /// The base64 word that is being read, and the line on which it begins.
     pub(super) word: Option<(u64, Vec<u8>)>,
 }
@@ -151,24 +156,29 @@ impl Walk<'_> {
         if let (Some(_), Some(event)) = (object.get("firewall_name"), object.get("event")) {
             return self.value(event, depth + 1);
         }
-        let nested = LISTS.iter().chain(&WRAPPERS).find_map(|key| object.get(key));
-        let nested = nested.filter(|nested| nested.get().starts_with(['[', '{']));
-        if let Some(nested) = nested.filter(|nested| !is_blank(nested)) {
-            return self.value(nested, depth + 1);
+        if is_record(object) {
+            return self.record(object);
+        }
+        let nested = || LISTS.iter().chain(&WRAPPERS).filter_map(|key| object.get(key));
+        let nested = || nested().filter(|nested| nested.get().starts_with(['[', '{']));
+        for inner in nested().filter(|nested| !is_blank(nested)) {
+            self.value(inner, depth + 1)?;
         }
         let message = MESSAGES.iter().find_map(|key| object.get(key));
         if let Some(message) = message.filter(|message| !is_blank(message)) {
-            return self.text(&string(message)?, depth);
+            return match message.get().as_bytes().first() {
+                Some(b'"') => self.text(&string(message)?, depth),
+                _ => self.value(message, depth + 1),
+            };
         }
-        if object.0.iter().any(|(name, _)| column_name(name) == "start") {
-            return self.record(object);
+        if nested().next().is_some() {
+            return Ok(());
         }
-        match (object.get("data"), message, nested) {
-            (Some(data), ..) => self.base64(string(data)?.as_bytes(), depth),
-            (None, Some(_), _) => Err("an empty message".to_owned()),
-            // A list of nothing.
-            (None, None, Some(_)) => Ok(()),
-            (None, None, None) => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
+        match (object.get("data"), message) {
+            (Some(data), _) => self.base64(string(data)?.as_bytes(), depth),
+            (None, Some(_)) => Err("an empty message".to_owned()),
+            (None, None) if object.0.iter().any(|(name, _)| column_name(name) == "start") => self.record(object),
+            (None, None) => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
         }
     }
 
@@ -237,6 +247,11 @@ impl Walk<'_> {
         let mut text = String::new();
         let unpacked = Decoder::new(&bytes[..], MAX_UNPACKED).and_then(|mut packed| packed.read_to_string(&mut text));
         unpacked.map_err(|error| format!("what is packed in it cannot be read: {error}"))?;
+        self.known.packed += bytes.len() as u64;
+        self.known.unpacked += text.len() as u64;
+        if self.known.unpacked > MAX_RATIO.0 + MAX_RATIO.1 * self.known.packed {
+            return Err("what is packed unpacks to far more than a flow log does".to_owned());
+        }
         self.text(&text, depth + 1)
     }
 
@@ -263,6 +278,13 @@ impl Walk<'_> {
         self.made.finish(self.number, MadeKind::Line);
         Ok(())
     }
+}
+
+/// Whether an object's keys are the fields of a flow log: then what else it has is no envelope.
+fn is_record(object: &Object<'_>) -> bool {
+    const FIELDS: usize = 4;
+    let known = || object.0.iter().filter_map(|(name, _)| Field::named(&column_name(name)));
+    known().any(|field| field == Field::Start) && known().take(FIELDS).count() == FIELDS
 }
 
 /// A row of `get-query-results`: a list of names and values.

@@ -6,6 +6,7 @@ use ::parquet::file::reader::ChunkReader;
 use flowlake_common::vpc::{Column, Field, Header, Record, default_header, parse_line};
 
 use super::{
+    csv,
     lines::{Damage, Line},
     parquet::Batches,
     rows::{Dialect, Row, Rows},
@@ -217,6 +218,12 @@ impl<R: Read> FlowLog<R> {
         self.rows.others()
     }
 
+    /// Columns that are left out, because no field is a list.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        self.rows.left_out()
+    }
+
     /// What its records are written in.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
@@ -276,8 +283,11 @@ impl<R: Read> FlowLog<R> {
             Row::Line(Line::Whole(bytes)) if *comments && bytes.starts_with(COMMENT.as_bytes()) => {
                 return Ok(Some(Item::Comment));
             }
-            Row::Line(Line::Whole(bytes)) => bytes,
+            Row::Line(Line::Whole(bytes)) => bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes),
             Row::Line(Line::TooLong(start, length)) => {
+                if resembles_a_header(&String::from_utf8_lossy(start)) {
+                    (*plain, *headers, *broken) = (None, Headers::InFile, true);
+                }
                 let reason = format!("a line of {length} bytes; its first {} are kept", start.len());
                 return Ok(reject(number, reason, start, plain.as_ref().unwrap_or(first), false));
             }
@@ -289,6 +299,9 @@ impl<R: Read> FlowLog<R> {
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
+                if resembles_a_header(&String::from_utf8_lossy(bytes)) {
+                    (*plain, *headers, *broken) = (None, Headers::InFile, true);
+                }
                 let reason = format!("no UTF-8 text at byte {}", error.valid_up_to());
                 return Ok(reject(number, reason, bytes, plain.as_ref().unwrap_or(first), true));
             }
@@ -301,6 +314,13 @@ impl<R: Read> FlowLog<R> {
             match parse_line(header, text) {
                 Ok(record) => return Ok(read_by(plain.as_ref(), number, text, record)),
                 Err(error) => wrong = error.to_string(),
+            }
+            // A line of an export that was kept with its time.
+            let behind = behind_timestamp(text);
+            if behind.len() < text.len()
+                && let Ok(record) = parse_line(header, behind)
+            {
+                return Ok(read_by(plain.as_ref(), number, behind, record));
             }
         }
         // A header again, of this file or of one that was joined to it; or a line that tells its own format.
@@ -326,7 +346,9 @@ impl<R: Read> FlowLog<R> {
         }
         if plain.as_ref().is_some_and(is_foreign) {
             wrong = foreign();
-        } else if resembles_a_header(text) {
+        } else if resembles_a_header(text)
+            || Header::parse(text).is_ok_and(|header| is_as_long(&header, plain.as_ref()))
+        {
             // What follows it would be read by the wrong one.
             (*plain, *headers, *broken) = (None, Headers::InFile, true);
             wrong = format!("a header that cannot be read: {wrong}");
@@ -339,6 +361,8 @@ fn read_by<'a>(header: Option<&'a Header>, line: u64, text: &'a str, record: Rec
     header.map(|header| Item::Record { line, text, record, header })
 }
 
+/// The mark of the byte order, which files begin with that were joined.
+const MARK: &str = "\u{feff}";
 const CUT_OFF: &str = "cut off: the file cannot be read on";
 const UNREADABLE_HEADER: &str = "the header before it cannot be read";
 const NO_FLOWS: &str = "events of Suricata's, none of them a flow: its eve-log needs the types flow or netflow";
@@ -356,10 +380,12 @@ fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     }
 }
 
-/// Whether a line has names of fields where a record would have values.
+/// Whether a line has names of fields where a record would have values, whatever stands between them.
 fn resembles_a_header(text: &str) -> bool {
     const FIELDS: usize = 3;
-    text.split(' ').filter(|word| Field::named(word).is_some()).take(FIELDS).count() == FIELDS
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_');
+    let names = words.filter(|word| Field::named(&word.to_ascii_lowercase().replace('_', "-")).is_some());
+    names.take(FIELDS).count() == FIELDS
 }
 
 /// What CloudWatch Logs exports to S3 has the event's time before each line.
@@ -377,7 +403,10 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
 /// Whether a line can only be the first of a flow log: a header, or a record of a format of AWS's.
 #[must_use]
 pub fn begins_a_log(line: &[u8]) -> bool {
-    read_header(line).is_ok_and(|header| is_surely_a_header(&header)) || headerless(line, None).is_some()
+    let line = line.strip_prefix(MARK.as_bytes()).unwrap_or(line);
+    read_header(line).is_ok_and(|header| is_surely_a_header(&header))
+        || headerless(line, None).is_some()
+        || csv::begins_a_log(line.trim_ascii_end())
 }
 
 /// In the middle of a file a header says more than the one word without which it is none.
@@ -386,8 +415,12 @@ fn is_surely_a_header(header: &Header) -> bool {
     header.columns().iter().filter(|column| matches!(column, Column::Known(_))).count() >= FIELDS
 }
 
+/// Whether the records of one header could be read by another.
+fn is_as_long(header: &Header, other: Option<&Header>) -> bool {
+    other.is_none_or(|other| other.columns().len() == header.columns().len())
+}
+
 fn read_header(line: &[u8]) -> Result<Header, String> {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let text = str::from_utf8(line).map_err(|_| "its first line is no text".to_owned())?;
     Header::parse(text).map_err(|error| format!("its first line is {error}"))
 }

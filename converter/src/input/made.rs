@@ -178,13 +178,11 @@ impl Made {
     }
 }
 
-/// The fields by their names' letters alone: exports write them in several ways (`log_status`, `logStatus`), and CloudWatch Logs
-/// has two of its own.
-static FIELDS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
-    let mut fields: HashMap<String, &str> = Field::all().map(|field| (squash(field.name()), field.name())).collect();
-    fields.extend([("starttime".to_owned(), "start"), ("endtime".to_owned(), "end")]);
-    fields
-});
+/// The fields by their names' letters alone: exports write them in several ways (`log_status`, `logStatus`).
+static FIELDS: LazyLock<HashMap<String, &'static str>> =
+    LazyLock::new(|| Field::all().map(|field| (squash(field.name()), field.name())).collect());
+/// Names of their own that CloudWatch Logs gives to two fields.
+const ALIASES: [(&str, &str); 2] = [("startTime", "start"), ("endTime", "end")];
 
 fn squash(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
@@ -194,6 +192,9 @@ fn squash(name: &str) -> String {
 /// may have.
 pub(super) fn column_name(name: &str) -> Cow<'_, str> {
     const MAX_NAME: usize = 64;
+    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Cow::Borrowed(field);
+    }
     if let Some(field) = FIELDS.get(&squash(name)) {
         return Cow::Borrowed(field);
     }
@@ -209,10 +210,14 @@ pub(super) fn column_name(name: &str) -> Cow<'_, str> {
 
 /// The names of columns, each once: a header has no name twice.
 pub(super) fn column_names(names: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let names: Vec<_> = names.collect();
+    let is_there = |field: &str| names.iter().any(|name| squash(name.as_ref()) == squash(field));
     let mut taken = HashSet::new();
     let mut unique = Vec::new();
-    for name in names {
-        let name = column_name(name.as_ref()).into_owned();
+    for name in &names {
+        // Where the field itself is there, another that is called like it in places is none.
+        let alias = ALIASES.iter().find(|(alias, field)| *alias == name.as_ref() && is_there(field));
+        let name = alias.map_or_else(|| column_name(name.as_ref()).into_owned(), |(alias, _)| alias.to_lowercase());
         let mut kept = name.clone();
         let mut number = 1;
         while !taken.insert(kept.replace('_', "-")) {
@@ -283,6 +288,7 @@ mod tests {
         }
         let line = (MadeKind::Line, "5\x1fa b\n".to_owned());
         assert_eq!(all, [(MadeKind::Header, "start\x1fx".to_owned()), line.clone(), line]);
+        assert_eq!(column_names(["startTime", "start"].iter()), ["starttime", "start"]);
         assert_eq!(column_names(["start", "Start", "a b", "A.b"].iter()), ["start", "start_2", "a_b", "a_b_2"]);
     }
 }

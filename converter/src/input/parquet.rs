@@ -36,8 +36,8 @@ const MAX_COLUMNS: usize = 512;
 /// million times.
 const MAX_TEXT: u64 = 8 << 30;
 
-/// Gives the rows of a row group; `None` behind the last.
-type OpenGroup = Box<dyn FnMut(usize) -> Result<Option<ParquetRecordBatchReader>, ParquetError>>;
+/// Gives the rows of a row group, and how many the footer says there are; `None` behind the last.
+type OpenGroup = Box<dyn FnMut(usize) -> Result<Option<(ParquetRecordBatchReader, u64)>, ParquetError>>;
 
 /// A reader of a Parquet file's rows.
 pub(super) struct Batches {
@@ -45,6 +45,10 @@ pub(super) struct Batches {
     /// The row group that is read, and its rows.
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
+    /// Rows that the group should still have.
+    owed: u64,
+    /// Columns that are lists or maps, which no field is.
+    pub(super) left_out: Vec<String>,
     /// The columns' names, as a header has them.
     names: Vec<String>,
     /// Rows that were given.
@@ -65,10 +69,10 @@ impl Batches {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn open(file: impl ChunkReader + 'static) -> Result<Self, String> {
-        let (file, fields) = guarded(|| {
-            let file = PageFile::open(file)?;
+        let (file, fields, left_out) = guarded(|| {
+            let (file, left_out) = PageFile::open(file)?.without_lists();
             let fields = file.fields()?;
-            Ok::<_, ParquetError>((file, fields))
+            Ok::<_, ParquetError>((file, fields, left_out))
         })?;
         if fields.len() > MAX_COLUMNS {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
@@ -76,9 +80,10 @@ impl Batches {
         let names = column_names(fields.iter().map(|field| field.name()));
         let open_group: OpenGroup = Box::new(move |group| {
             let there = group < file.metadata().num_row_groups();
-            there.then(|| file.rows(group, &fields, BATCH)).transpose()
+            let said = || file.metadata().row_group(group).num_rows().try_into().unwrap_or(0);
+            there.then(|| Ok((file.rows(group, &fields, BATCH)?, said()))).transpose()
         });
-        Ok(Self { open_group, group: 0, reader: None, names, rows: 0, text: 0 })
+        Ok(Self { open_group, group: 0, reader: None, owed: 0, left_out, names, rows: 0, text: 0 })
     }
 
     /// The header of its lines.
@@ -90,20 +95,31 @@ impl Batches {
     pub(super) fn lines(&mut self, made: &mut Made) -> Result<bool, Damage> {
         let damage = |line: u64, why: String| Damage { line, source: io::Error::new(io::ErrorKind::InvalidData, why) };
         let batch = loop {
-            let Self { reader, open_group, group, .. } = self;
+            let Self { reader, open_group, group, owed, .. } = self;
             let next = match reader {
                 Some(reader) => guarded(|| reader.next().transpose().map_err(ParquetError::from)),
                 None => match guarded(|| open_group(*group)) {
                     Ok(None) => return Ok(false),
-                    Ok(Some(rows)) => {
-                        *reader = Some(rows);
+                    Ok(Some((rows, said))) => {
+                        (*reader, *owed) = (Some(rows), said);
                         continue;
                     }
                     Err(why) => Err(why),
                 },
             };
             match next.map_err(|why| damage(self.rows + 1, why))? {
-                Some(batch) => break batch,
+                Some(batch) => {
+                    let rows = batch.num_rows() as u64;
+                    let Some(left) = self.owed.checked_sub(rows) else {
+                        return Err(damage(self.rows + 1, "more rows than the footer says".to_owned()));
+                    };
+                    self.owed = left;
+                    break batch;
+                }
+                None if self.owed > 0 => {
+                    let why = format!("the footer says that {} more rows are there", self.owed);
+                    return Err(damage(self.rows + 1, why));
+                }
                 None => (self.reader, self.group) = (None, self.group + 1),
             }
         };
@@ -162,7 +178,7 @@ impl Column {
             DataType::UInt16 => Self::Number(number::<UInt16Type>(array)),
             DataType::UInt32 => Self::Number(number::<UInt32Type>(array)),
             // No field is that large; what is will be out of its range.
-            DataType::UInt64 => Self::Number(
+            DataType::UInt64 if largest(array) <= Some(i64::MAX.unsigned_abs()) => Self::Number(
                 array.as_primitive::<UInt64Type>().unary(|number| i64::try_from(number).unwrap_or(i64::MAX)),
             ),
             DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().unary(f64::from)),
@@ -219,6 +235,10 @@ impl Column {
             _ => made.word(""),
         }
     }
+}
+
+fn largest(array: &ArrayRef) -> Option<u64> {
+    array.as_primitive::<UInt64Type>().iter().flatten().max()
 }
 
 /// Text of a value, no longer than a line and a little.

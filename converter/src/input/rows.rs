@@ -189,6 +189,11 @@ impl<R: Read> Rows<R> {
         }
     }
 
+    /// Columns that are left out, because no field is a list.
+    pub(super) fn left_out(&self) -> &[String] {
+        if let Self::Parquet(batches, ..) = self { &batches.left_out } else { &[] }
+    }
+
     /// Events of other kinds that were passed over.
     pub(super) fn others(&self) -> u64 {
         if let Self::Values(_, _, made, _) = self { made.others() } else { 0 }
@@ -261,7 +266,7 @@ fn next_value<R: Read>(
         return Ok(true);
     };
     let (reason, kept) = match value {
-        Value::Word(bytes) if dialect == Dialect::Base64 => {
+        Value::Word(bytes) if dialect == Dialect::Base64 && is_base64(bytes) => {
             // A word may be broken into lines; how gzip begins tells where the next one does.
             if let Some((_, word)) = known.word.as_mut().filter(|_| !bytes.starts_with(BASE64_GZIP)) {
                 if word.len() + bytes.len() <= MAX_VALUE {
@@ -286,6 +291,10 @@ fn next_value<R: Read>(
     let cut = if is_syntax { values.resync() } else { None };
     made.bad(number, reason, kept.get(..cut.unwrap_or(kept.len())).unwrap_or(&kept));
     Ok(true)
+}
+
+fn is_base64(word: &[u8]) -> bool {
+    word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
 }
 
 fn make_word(number: u64, word: &[u8], made: &mut Made, known: &mut Known) {

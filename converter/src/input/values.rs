@@ -86,8 +86,10 @@ impl<R: Read> Values<R> {
                     self.skip_rest_of_object();
                 }
                 Some(b'[' | b']') if !self.in_list => self.start += 1,
-                Some(b'{') if !self.in_list && self.enters_list() => self.in_list = true,
                 Some(byte) => break byte,
+                None if self.ended && std::mem::take(&mut self.in_list) => {
+                    return Ok(Some((self.line, Value::CutOff(b""))));
+                }
                 None if self.ended => {
                     return match self.failed.take() {
                         Some(source) => Err(Damage { line: self.line, source }),
@@ -107,9 +109,15 @@ impl<R: Read> Values<R> {
                 if self.ended {
                     break !is_json;
                 }
-                if at - self.start > MAX_VALUE && dropped == 0 && self.begins_again(at) {
-                    // A line that was cut off, and lines after it that are whole.
-                    break false;
+                if at - self.start > MAX_VALUE && dropped == 0 {
+                    if self.begins_again(at) {
+                        // A line that was cut off, and lines after it that are whole.
+                        break false;
+                    }
+                    if first == b'{' && !self.in_list && self.enters_list(line) {
+                        self.in_list = true;
+                        return self.next_value();
+                    }
                 }
                 if at - self.start > MAX_VALUE {
                     dropped += (at - self.start) as u64;
@@ -155,24 +163,23 @@ impl<R: Read> Values<R> {
         Some(length)
     }
 
-    /// Whether behind the first line of what was looked at another value begins.
+    /// Whether behind the first line of what was looked at another value begins. A line that ends with an open bracket or a
+    /// comma goes on: it was laid out so.
     fn begins_again(&self, at: usize) -> bool {
         let seen = self.buffer.get(self.start..at).unwrap_or_default();
-        let next = memchr::memchr(b'\n', seen).and_then(|end| seen.get(end + 1));
-        !self.in_list && self.resyncs < MAX_RESYNCS && next == Some(&b'{')
+        let Some(end) = memchr::memchr(b'\n', seen) else { return false };
+        let goes_on = matches!(seen[..end].trim_ascii_end().last(), Some(b'[' | b'{' | b','));
+        !self.in_list && self.resyncs < MAX_RESYNCS && !goes_on && seen.get(end + 1) == Some(&b'{')
     }
 
-    /// Whether an object begins with a list whose elements are what is sought; stands behind its bracket then.
-    fn enters_list(&mut self) -> bool {
-        const LOOK: usize = 64;
-        while self.buffer.len() - self.start < LOOK && !self.ended {
-            self.refill();
-        }
+    /// Whether an object, which is longer than is held, begins with a list whose elements are what is sought; stands behind its
+    /// bracket then.
+    fn enters_list(&mut self, line: u64) -> bool {
         let begin = &self.buffer[self.start..];
         let mut at = 1;
         let mut pass = |wanted: &[u8]| {
-            let blank =
-                begin.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let rest = begin.get(at..).unwrap_or_default();
+            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let found = begin.get(at + blank..).is_some_and(|rest| rest.starts_with(wanted));
             if found {
                 at += blank + wanted.len();
@@ -181,23 +188,22 @@ impl<R: Read> Values<R> {
         };
         let named =
             pass(b"\"") && LISTS.iter().any(|key| pass(key.as_bytes())) && pass(b"\"") && pass(b":") && pass(b"[");
-        // An empty list says nothing, and there may be more in the object.
-        let rest = begin.get(at..).unwrap_or_default().trim_ascii_start();
-        let named = named && matches!(rest.first(), Some(b'{' | b'['));
         if named {
-            self.line += begin[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.line = line + begin[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
             self.start += at;
         }
         named
     }
 
-    /// Behind the list's bracket: passes over what else the object has.
+    /// Behind the list's bracket: passes over what else the object has, to its end.
     fn skip_rest_of_object(&mut self) {
         self.start += 1;
         let mut scan = Scan { depth: 1, ..Scan::default() };
         loop {
             let Some(byte) = self.buffer.get(self.start).copied() else {
                 if self.ended {
+                    // Said as a value that was cut off.
+                    self.in_list = true;
                     return;
                 }
                 self.refill();
@@ -284,13 +290,26 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_a_list_gives_its_elements() {
-        assert_eq!(
-            all(b"{ \"events\" : [\n{\"a\":1},\n{\"b\":[2]}], \"next\": [\"]\"]}\n{\"c\":3}"),
-            ["2 {\"a\":1}", "3 {\"b\":[2]}", "4 {\"c\":3}"]
-        );
-        assert_eq!(all(br#"{"results":[[{"field":"a"}],[]]}"#), [r#"1 [{"field":"a"}]"#, "1 []"]);
-        assert_eq!(all(br#"{"eventsx":[1]}"#), [r#"1 {"eventsx":[1]}"#]);
+    fn an_object_that_is_longer_than_is_held_gives_its_lists_elements() {
+        let long = vec![b'x'; MAX_VALUE / 2];
+        let element = [&b"\n{\"a\":\""[..], &long, b"\"},"].concat();
+        let text =
+            [b"{ \"events\" : [", &element.repeat(3)[..], b"\n{\"b\":[2]}], \"next\": [\"]\"]}\n{\"c\":3}"].concat();
+        let mut values = Values::new(&text[..]);
+        for line in 2..5 {
+            assert!(matches!(values.next_value(), Ok(Some((found, Value::Json(_)))) if found == line));
+        }
+        assert_eq!(values.next_value().unwrap(), Some((5, Value::Json(b"{\"b\":[2]}"))));
+        assert_eq!(values.next_value().unwrap(), Some((6, Value::Json(b"{\"c\":3}"))));
+        assert_eq!(values.next_value().unwrap(), None);
+        // Without its end.
+        let mut values = Values::new(&text[..text.len() - 20]);
+        let mut last = None;
+        while let Some((_, value)) = values.next_value().unwrap() {
+            last = Some(matches!(value, Value::CutOff(_)));
+        }
+        assert_eq!(last, Some(true));
+        assert_eq!(all(br#"{"events":[1],"x":2}"#), [r#"1 {"events":[1],"x":2}"#]);
     }
 
     #[test]
