@@ -123,6 +123,19 @@ fn odd_files_are_read_whole() {
             )
             .into_bytes(),
         ),
+        ("two lists", format!(r#"{{"Records":[{one}],"nextToken":"x","events":[{two}]}}"#).into_bytes()),
+        (
+            "a record beside a list",
+            object(1).replace('}', &format!(r#","events":[{}]}}{two}"#, object(1))).into_bytes(),
+        ),
+        (
+            "joined, the bytes' order marked in the second",
+            format!("{HEADER}\n{}\n\u{feff}{}\n{}\n", line(1), swapped(HEADER), swapped(&line(2))).into_bytes(),
+        ),
+        (
+            "an export with a header",
+            format!("{HEADER}\n2023-11-14T22:13:20.000Z {}\n{}\n", line(1), line(2)).into_bytes(),
+        ),
         ("a blank line", format!("{HEADER}\n{}\n   \n{}\n", line(1), line(2)).into_bytes()),
     ] {
         assert_eq!(ports(name, &content, &[]), (vec![1, 2], 0), "{name}");
@@ -153,6 +166,18 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
             format!("{HEADER}\n{}{broken_header}\n{}\n", lines(1..3), swapped(&line(3))),
             vec![1, 2],
         ),
+        (
+            "a header with tabs",
+            format!("{HEADER}\n{}\n{}\n{}\n", line(1), swapped(HEADER).replace(' ', "\t"), swapped(&line(2))),
+            vec![1],
+        ),
+        (
+            "a header of CSV with a misspelt name",
+            format!("{HEADER}\n{}\n{}\n{}\n", line(1), swapped(HEADER).replace("start", "strat"), swapped(&line(2)))
+                .replace(' ', ","),
+            vec![1],
+        ),
+        ("a list that does not end", format!(r#"{{"events":[{one},{two}"#), vec![1, 2]),
         (
             "joined without a line end",
             format!("{HEADER}\n{}\n{}{}\n{}\n", line(1), line(2), swapped(HEADER), swapped(&line(3))),

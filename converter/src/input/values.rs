@@ -26,10 +26,10 @@ pub(super) enum Value<'a> {
 
 /// How often reading begins anew behind the first line of a value that does not end: each may be scanned to its bound.
 const MAX_RESYNCS: u32 = 64;
-/// Keys of an object that may hold everything: its list's elements are the values, however long it is.
+/// Keys of an object that may hold everything: its list's elements are the values, if it is longer than is held or does not end.
 const LISTS: [&str; 4] = ["events", "Records", "records", "results"];
 
-/// A reader of values. Of an array at the top, and of an object that begins with one of [`LISTS`], its elements are the values.
+/// A reader of values. Of an array at the top, its elements are the values.
 #[derive(Debug)]
 pub(super) struct Values<R> {
     reader: R,
@@ -106,10 +106,8 @@ impl<R: Read> Values<R> {
         let (mut at, mut dropped) = (self.start, 0_u64);
         let ended_well = loop {
             let Some(byte) = self.buffer.get(at).copied() else {
-                if self.ended {
-                    break !is_json;
-                }
-                if at - self.start > MAX_VALUE && dropped == 0 {
+                let too_long = at - self.start > MAX_VALUE;
+                if dropped == 0 && is_json && (self.ended || too_long) {
                     if self.begins_again(at) {
                         // A line that was cut off, and lines after it that are whole.
                         break false;
@@ -119,7 +117,10 @@ impl<R: Read> Values<R> {
                         return self.next_value();
                     }
                 }
-                if at - self.start > MAX_VALUE {
+                if self.ended {
+                    break !is_json;
+                }
+                if too_long {
                     dropped += (at - self.start) as u64;
                     self.start = at;
                 }
@@ -172,7 +173,7 @@ impl<R: Read> Values<R> {
         !self.in_list && self.resyncs < MAX_RESYNCS && !goes_on && seen.get(end + 1) == Some(&b'{')
     }
 
-    /// Whether an object, which is longer than is held, begins with a list whose elements are what is sought; stands behind its
+    /// Whether an object, which does not end or is longer than is held, begins with a list whose elements are what is sought; stands behind its
     /// bracket then.
     fn enters_list(&mut self, line: u64) -> bool {
         let begin = &self.buffer[self.start..];
