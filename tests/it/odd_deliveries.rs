@@ -188,6 +188,21 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
     }
 }
 
+#[test]
+fn what_is_no_text_takes_nothing_with_it() {
+    let content = envelope(&format!("{},{},{}", message(1), message(2), message(3)));
+    let mut bytes = content.clone().into_bytes();
+    let place = content.find(" 2 443").expect("the second") - 1;
+    bytes[place] = 0xff;
+    let packed = BASE64_STANDARD.encode(gzip(&bytes));
+    for content in [bytes, packed.into_bytes()] {
+        assert_eq!(ports("a byte that is no text", &content, &[]), (vec![1, 3], 1));
+    }
+    let cut_off = "{\"message\":\"2 12\n";
+    let content = format!("{}\n{}{}\n", message(1), cut_off.repeat(100), message(2));
+    assert_eq!(ports("many lines that were cut off", content.as_bytes(), &[]), (vec![1, 2], 1));
+}
+
 /// Values are what they were: with spaces, with zeros behind a point where they are no numbers, and an account that stood as a number.
 #[test]
 fn values_are_not_altered() {

@@ -29,6 +29,9 @@ const MAX_KEYS: usize = 512;
 /// How a message of what is not even JSON begins.
 pub(super) const NO_JSON: &str = "no JSON";
 const TOO_MUCH: &str = "more lines than are taken of one value; those before are read";
+const NO_TEXT: &str = "no UTF-8 text";
+/// What stands for bytes that are no UTF-8 text.
+const REPLACED: char = char::REPLACEMENT_CHARACTER;
 /// With padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -77,6 +80,11 @@ impl<'a> Object<'a> {
     fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
+
+    /// Whether something in it was no UTF-8 text.
+    fn is_replaced(&self) -> bool {
+        self.0.iter().any(|(name, value)| name.contains(REPLACED) || value.get().contains(REPLACED))
+    }
 }
 
 /// What is kept from one object to the next: most have the same keys as the one before.
@@ -96,19 +104,23 @@ pub(super) struct Known {
 
 /// Makes lines of a JSON value. What is wrong with it is returned; lines that were made before that are good.
 pub(super) fn lines_of_value(number: u64, value: &[u8], made: &mut Made, known: &mut Known) -> Result<(), String> {
-    let value: &RawValue = serde_json::from_slice(value).map_err(|error| format!("{NO_JSON}: {error}"))?;
-    Walk { number, made, known }.value(value, 0)
+    let text = String::from_utf8_lossy(value);
+    let invalid = matches!(text, Cow::Owned(_));
+    let value: &RawValue = serde_json::from_str(&text).map_err(|error| format!("{NO_JSON}: {error}"))?;
+    Walk { number, made, known, invalid }.value(value, 0)
 }
 
 /// Makes lines of a base64 word with a packed subscription in it.
 pub(super) fn lines_of_word(number: u64, word: &[u8], made: &mut Made, known: &mut Known) -> Result<(), String> {
-    Walk { number, made, known }.base64(word, 0)
+    Walk { number, made, known, invalid: false }.base64(word, 0)
 }
 
 struct Walk<'m> {
     number: u64,
     made: &'m mut Made,
     known: &'m mut Known,
+    /// Whether it was no UTF-8 text: what was not has become [`REPLACED`], and the records with it are not taken.
+    invalid: bool,
 }
 
 impl Walk<'_> {
@@ -145,6 +157,10 @@ impl Walk<'_> {
         // CloudWatch Logs asks whether anybody is there.
         if object.get("messageType").is_some_and(|kind| kind.get() == "\"CONTROL_MESSAGE\"") {
             return Ok(());
+        }
+        let has_list = || LISTS.iter().chain(&WRAPPERS).any(|key| object.get(key).is_some());
+        if self.invalid && object.is_replaced() && !has_list() {
+            return Err(NO_TEXT.to_owned());
         }
         if object.get("event_type").is_some() && object.get("timestamp").is_some() {
             return self.suricata(object);
@@ -235,6 +251,10 @@ impl Walk<'_> {
             if self.made.is_full() {
                 return Err(TOO_MUCH.to_owned());
             }
+            if self.invalid && line.contains(REPLACED) {
+                self.made.bad(self.number, NO_TEXT.to_owned(), line.as_bytes());
+                continue;
+            }
             self.made.line(self.number, line);
         }
         Ok(())
@@ -244,14 +264,16 @@ impl Walk<'_> {
         // Broken into lines, perhaps, and with or without padding.
         let word: Vec<u8> = word.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let bytes = BASE64.decode(word).map_err(|error| format!("no base64: {error}"))?;
-        let mut text = String::new();
-        let unpacked = Decoder::new(&bytes[..], MAX_UNPACKED).and_then(|mut packed| packed.read_to_string(&mut text));
+        let mut text = Vec::new();
+        let unpacked = Decoder::new(&bytes[..], MAX_UNPACKED).and_then(|mut packed| packed.read_to_end(&mut text));
         unpacked.map_err(|error| format!("what is packed in it cannot be read: {error}"))?;
         self.known.packed += bytes.len() as u64;
         self.known.unpacked += text.len() as u64;
         if self.known.unpacked > MAX_RATIO.0 + MAX_RATIO.1 * self.known.packed {
             return Err("what is packed unpacks to far more than a flow log does".to_owned());
         }
+        let text = String::from_utf8_lossy(&text);
+        self.invalid |= matches!(text, Cow::Owned(_));
         self.text(&text, depth + 1)
     }
 

@@ -37,7 +37,7 @@ const MAX_COLUMNS: usize = 512;
 const MAX_TEXT: u64 = 8 << 30;
 
 /// Gives the rows of a row group, and how many the footer says there are; `None` behind the last.
-type OpenGroup = Box<dyn FnMut(usize) -> Result<Option<(ParquetRecordBatchReader, u64)>, ParquetError>>;
+type OpenGroup = Box<dyn FnMut(usize) -> Option<(Result<ParquetRecordBatchReader, ParquetError>, u64)>>;
 
 /// A reader of a Parquet file's rows.
 pub(super) struct Batches {
@@ -81,7 +81,7 @@ impl Batches {
         let open_group: OpenGroup = Box::new(move |group| {
             let there = group < file.metadata().num_row_groups();
             let said = || file.metadata().row_group(group).num_rows().try_into().unwrap_or(0);
-            there.then(|| Ok((file.rows(group, &fields, BATCH)?, said()))).transpose()
+            there.then(|| (file.rows(group, &fields, BATCH), said()))
         });
         Ok(Self { open_group, group: 0, reader: None, owed: 0, left_out, names, rows: 0, text: 0 })
     }
@@ -91,38 +91,32 @@ impl Batches {
         made.header(1, self.names.iter());
     }
 
-    /// Makes lines of the next rows; false at the end.
+    /// Makes lines of the next rows; false at the end. Of a row group that is damaged the rest is passed over, and said.
     pub(super) fn lines(&mut self, made: &mut Made) -> Result<bool, Damage> {
-        let damage = |line: u64, why: String| Damage { line, source: io::Error::new(io::ErrorKind::InvalidData, why) };
-        let batch = loop {
-            let Self { reader, open_group, group, owed, .. } = self;
-            let next = match reader {
-                Some(reader) => guarded(|| reader.next().transpose().map_err(ParquetError::from)),
-                None => match guarded(|| open_group(*group)) {
-                    Ok(None) => return Ok(false),
-                    Ok(Some((rows, said))) => {
-                        (*reader, *owed) = (Some(rows), said);
-                        continue;
-                    }
-                    Err(why) => Err(why),
-                },
-            };
-            match next.map_err(|why| damage(self.rows + 1, why))? {
-                Some(batch) => {
-                    let rows = batch.num_rows() as u64;
-                    let Some(left) = self.owed.checked_sub(rows) else {
-                        return Err(damage(self.rows + 1, "more rows than the footer says".to_owned()));
-                    };
-                    self.owed = left;
-                    break batch;
+        let Some(reader) = &mut self.reader else {
+            let open_group = &mut self.open_group;
+            match guarded(|| Ok::<_, ParquetError>(open_group(self.group))) {
+                Ok(None) => return Ok(false),
+                Ok(Some((Ok(rows), said))) => (self.reader, self.owed) = (Some(rows), said),
+                Ok(Some((Err(why), said))) => {
+                    self.owed = said;
+                    return self.pass_over_group(&why.to_string(), made);
                 }
-                None if self.owed > 0 => {
-                    let why = format!("the footer says that {} more rows are there", self.owed);
-                    return Err(damage(self.rows + 1, why));
-                }
-                None => (self.reader, self.group) = (None, self.group + 1),
+                Err(why) => return self.pass_over_group(&why, made),
             }
+            return Ok(true);
         };
+        let batch = match guarded(|| reader.next().transpose().map_err(ParquetError::from)) {
+            Ok(Some(batch)) if batch.num_rows() as u64 <= self.owed => batch,
+            Ok(None) if self.owed == 0 => {
+                (self.reader, self.group) = (None, self.group + 1);
+                return Ok(true);
+            }
+            Ok(Some(_)) => return self.pass_over_group("more rows than the footer says", made),
+            Ok(None) => return self.pass_over_group("rows that the footer says are not there", made),
+            Err(why) => return self.pass_over_group(&why, made),
+        };
+        self.owed -= batch.num_rows() as u64;
         let columns: Vec<Column> = batch.columns().iter().map(Column::of).collect();
         for row in 0..batch.num_rows() {
             self.rows += 1;
@@ -138,8 +132,19 @@ impl Batches {
         }
         self.text += made.bytes() as u64;
         if self.text > MAX_TEXT {
-            return Err(damage(self.rows, format!("its rows have more than {MAX_TEXT} bytes")));
+            let source =
+                io::Error::new(io::ErrorKind::InvalidData, format!("its rows have more than {MAX_TEXT} bytes"));
+            return Err(Damage { line: self.rows, source });
         }
+        Ok(true)
+    }
+
+    /// Goes on with the next row group.
+    fn pass_over_group(&mut self, why: &str, made: &mut Made) -> Result<bool, Damage> {
+        let (group, owed) = (self.group, self.owed);
+        made.bad(self.rows + 1, format!("row group {group} is damaged, {owed} rows of it are lost: {why}"), b"");
+        self.rows = self.rows.saturating_add(owed);
+        (self.reader, self.owed, self.group) = (None, 0, group + 1);
         Ok(true)
     }
 }

@@ -24,8 +24,8 @@ pub(super) enum Value<'a> {
     CutOff(&'a [u8]),
 }
 
-/// How often reading begins anew behind the first line of a value that does not end: each may be scanned to its bound.
-const MAX_RESYNCS: u32 = 64;
+/// Bytes that are looked at again, because reading begins anew behind the first line of a value that does not end.
+const MAX_RESCANNED: u64 = 1 << 30;
 /// Keys of an object that may hold everything: its list's elements are the values, if it is longer than is held or does not end.
 const LISTS: [&str; 4] = ["events", "Records", "records", "results"];
 
@@ -38,7 +38,7 @@ pub(super) struct Values<R> {
     line: u64,
     /// Where the last value began, in the buffer, and on which line.
     last: (usize, u64),
-    resyncs: u32,
+    rescanned: u64,
     /// Whether the elements of an object's list are read.
     in_list: bool,
     ended: bool,
@@ -61,7 +61,7 @@ impl<R: Read> Values<R> {
             start: 0,
             line: 1,
             last: (0, 1),
-            resyncs: 0,
+            rescanned: 0,
             in_list: false,
             ended: false,
             failed: None,
@@ -156,10 +156,10 @@ impl<R: Read> Values<R> {
     pub(super) fn resync(&mut self) -> Option<usize> {
         let (start, line) = self.last;
         let length = memchr::memchr(b'\n', self.buffer.get(start..self.start)?)?;
-        if self.in_list || self.resyncs == MAX_RESYNCS || self.buffer.get(start + length + 1) != Some(&b'{') {
+        if self.in_list || self.rescanned > MAX_RESCANNED || self.buffer.get(start + length + 1) != Some(&b'{') {
             return None;
         }
-        self.resyncs += 1;
+        self.rescanned += (self.start - start - length) as u64;
         (self.start, self.line) = (start + length + 1, line + 1);
         Some(length)
     }
@@ -170,7 +170,7 @@ impl<R: Read> Values<R> {
         let seen = self.buffer.get(self.start..at).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
         let goes_on = matches!(seen[..end].trim_ascii_end().last(), Some(b'[' | b'{' | b','));
-        !self.in_list && self.resyncs < MAX_RESYNCS && !goes_on && seen.get(end + 1) == Some(&b'{')
+        !self.in_list && self.rescanned <= MAX_RESCANNED && !goes_on && seen.get(end + 1) == Some(&b'{')
     }
 
     /// Whether an object, which does not end or is longer than is held, begins with a list whose elements are what is sought; stands behind its
