@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, types::Int32Type};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    types::Int32Type,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flowlake_tests::random::Random;
 use parquet::{
@@ -261,6 +264,17 @@ fn hostile_parquet_takes_bounded_memory_and_the_good_part_is_kept() {
     let converted = Converted::bounded(&many);
     assert_eq!((converted.rows(), converted.ran.code), (0, 1));
     converted.ran.says("500 rejected lines").says("line 1: a row of 1048597 bytes");
+
+    // A list in the first column, and one in a struct: no field is either.
+    let lists = || -> ArrayRef {
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..3000).map(|number| Some(vec![Some(number); 2]))))
+    };
+    let number: ArrayRef = Arc::new(Int32Array::from(vec![7; 3000]));
+    let within = StructArray::try_from(vec![("numbers", lists()), ("number", number)]).unwrap();
+    let columns = [vec![("tags", lists())], placed(3000), vec![("within", Arc::new(within) as ArrayRef)]].concat();
+    let converted = Converted::bounded(&parquet(columns, gzip().set_max_row_group_row_count(Some(1000))));
+    assert_eq!((converted.rows(), converted.ran.code), (3000, 0), "{}", converted.ran.stderr);
+    converted.ran.says("left out, because no field is a list: tags.list.item, within.numbers.list.item");
 
     // The second row group's pages are changed: the others stay.
     let names: Vec<String> = (0..3000).map(|number| format!("vpc-{number}")).collect();

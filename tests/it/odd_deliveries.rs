@@ -123,6 +123,8 @@ fn odd_files_are_read_whole() {
             )
             .into_bytes(),
         ),
+        ("a list twice", format!(r#"{{"logEvents":[{one}],"logEvents":[{two}]}}"#).into_bytes()),
+        ("a message twice", format!(r#"{{"message":"{}","message":"{}"}}"#, line(1), line(2)).into_bytes()),
         ("two lists", format!(r#"{{"Records":[{one}],"nextToken":"x","events":[{two}]}}"#).into_bytes()),
         (
             "a record beside a list",
@@ -178,6 +180,16 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
             vec![1],
         ),
         ("a list that does not end", format!(r#"{{"events":[{one},{two}"#), vec![1, 2]),
+        (
+            "a first header that cannot be read",
+            format!("{}\n{}\n", swapped(HEADER).to_uppercase(), swapped(&line(1))),
+            vec![],
+        ),
+        (
+            "a first header too long to be read, then a good one",
+            format!("{} {}\n{}\n{HEADER}\n{}\n", swapped(HEADER), "x".repeat(1 << 20), swapped(&line(1)), line(2)),
+            vec![2],
+        ),
         (
             "joined without a line end",
             format!("{HEADER}\n{}\n{}{}\n{}\n", line(1), line(2), swapped(HEADER), swapped(&line(3))),

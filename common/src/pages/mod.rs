@@ -112,11 +112,15 @@ impl<R: ChunkReader + 'static> PageFile<R> {
     /// # Errors
     /// When a column's type is none that Arrow knows.
     pub fn fields(&self) -> Result<Fields> {
+        self.fields_of(self.mask.clone())
+    }
+
+    fn fields_of(&self, mask: ProjectionMask) -> Result<Fields> {
         let schema = self.metadata.file_metadata().schema_descr();
         if schema.columns().iter().any(|column| column.path().parts().len() > MAX_NESTING) {
             return Err(ParquetError::General(format!("columns more than {MAX_NESTING} deep in each other")));
         }
-        let schema = parquet_to_arrow_schema_by_columns(schema, self.mask.clone(), None)?;
+        let schema = parquet_to_arrow_schema_by_columns(schema, mask, None)?;
         Ok(schema.fields().iter().map(|field| with_views(field)).collect())
     }
 
@@ -124,9 +128,11 @@ impl<R: ChunkReader + 'static> PageFile<R> {
     ///
     /// # Errors
     /// When there is no such row group, or a column's type is none that Arrow knows.
-    pub fn rows(&self, group: usize, fields: &Fields, batch: usize) -> Result<ParquetRecordBatchReader> {
+    pub fn rows(&self, group: usize, batch: usize) -> Result<ParquetRecordBatchReader> {
         let schema = self.metadata.file_metadata().schema_descr();
-        let levels = parquet_to_arrow_field_levels(schema, self.mask.clone(), Some(fields))?;
+        // Arrow wants the types of all columns, those too that are left out.
+        let types = self.fields_of(ProjectionMask::all())?;
+        let levels = parquet_to_arrow_field_levels(schema, self.mask.clone(), Some(&types))?;
         ParquetRecordBatchReader::try_new_with_row_groups(&levels, &self.group(group)?, batch, None)
     }
 

@@ -175,17 +175,26 @@ impl Walk<'_> {
         if is_record(object) {
             return self.record(object);
         }
-        let nested = || LISTS.iter().chain(&WRAPPERS).filter_map(|key| object.get(key));
+        // A key may be there twice.
+        let is_nested = |key: &str| LISTS.contains(&key) || WRAPPERS.contains(&key);
+        let nested = || object.0.iter().filter(|(key, _)| is_nested(key)).map(|(_, value)| *value);
         let nested = || nested().filter(|nested| nested.get().starts_with(['[', '{']));
         for inner in nested().filter(|nested| !is_blank(nested)) {
             self.value(inner, depth + 1)?;
         }
-        let message = MESSAGES.iter().find_map(|key| object.get(key));
-        if let Some(message) = message.filter(|message| !is_blank(message)) {
-            return match message.get().as_bytes().first() {
-                Some(b'"') => self.text(&string(message)?, depth),
-                _ => self.value(message, depth + 1),
-            };
+        let key = MESSAGES.iter().find(|key| object.get(key).is_some());
+        let message = key.and_then(|key| object.get(key));
+        let all = object.0.iter().filter(|(name, _)| Some(&name.as_ref()) == key).map(|(_, value)| *value);
+        let mut had_message = false;
+        for message in all.filter(|message| !is_blank(message)) {
+            had_message = true;
+            match message.get().as_bytes().first() {
+                Some(b'"') => self.text(&string(message)?, depth)?,
+                _ => self.value(message, depth + 1)?,
+            }
+        }
+        if had_message {
+            return Ok(());
         }
         if nested().next().is_some() {
             return Ok(());

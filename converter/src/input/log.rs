@@ -139,6 +139,8 @@ impl<R: Read> FlowLog<R> {
         let dialect = rows.dialect();
         let no = |why: String| Ok(Err(NotAFlowLog(why)));
         let (mut comments, mut before) = (false, VecDeque::new());
+        // A header that cannot be read: by AWS's order its records would be read wrongly.
+        let mut broken = false;
         // A log may be cut at its start, say: what can be read of it is read.
         let (plain, made, headers) = loop {
             let Some((line, row)) = rows.next_row()? else {
@@ -166,6 +168,7 @@ impl<R: Read> FlowLog<R> {
                         (Ok(header), _) if before.is_empty() || is_surely_a_header(&header) => {
                             break (Some(header), None, Headers::InFile);
                         }
+                        (_, Some(_)) if broken && told.is_none() => (UNREADABLE_HEADER.to_owned(), bytes, true),
                         (_, Some((header, headers))) => {
                             rows.unread();
                             break (Some(header), None, headers);
@@ -184,6 +187,7 @@ impl<R: Read> FlowLog<R> {
                 Row::Line(Line::CutOff(bytes)) => (CUT_OFF.to_owned(), bytes, false),
                 Row::Bad(reason, bytes) => (reason.to_owned(), bytes, false),
             };
+            broken |= resembles_a_header(&String::from_utf8_lossy(bytes));
             before.push_back(Before { line, reason, bytes: bytes.to_vec(), whole });
             if before.len() == MAX_BEFORE
                 && let Some(Before { line, reason, .. }) = before.pop_front()

@@ -81,7 +81,7 @@ impl Batches {
         let open_group: OpenGroup = Box::new(move |group| {
             let there = group < file.metadata().num_row_groups();
             let said = || file.metadata().row_group(group).num_rows().try_into().unwrap_or(0);
-            there.then(|| (file.rows(group, &fields, BATCH), said()))
+            there.then(|| (file.rows(group, BATCH), said()))
         });
         Ok(Self { open_group, group: 0, reader: None, owed: 0, left_out, names, rows: 0, text: 0 })
     }
@@ -123,6 +123,10 @@ impl Batches {
             let length: usize = columns.iter().map(|column| column.length(row)).sum();
             if length > MAX_LINE {
                 made.bad(self.rows, format!("a row of {length} bytes"), b"");
+                continue;
+            }
+            if columns.iter().any(|column| column.is_no_text(row)) {
+                made.bad(self.rows, "no UTF-8 text".to_owned(), b"");
                 continue;
             }
             for (name, column) in self.names.iter().zip(&columns) {
@@ -213,6 +217,11 @@ impl Column {
             Self::Binary(array) => array.value(row).len(),
             Self::Number(_) | Self::Float(_) | Self::Day(_) | Self::Other(_) | Self::Absent => 0,
         }
+    }
+
+    /// Whether a row's bytes, which should be text, are none.
+    fn is_no_text(&self, row: usize) -> bool {
+        matches!(self, Self::Binary(array) if array.is_valid(row) && str::from_utf8(array.value(row)).is_err())
     }
 
     /// Appends a row's value to the line.
