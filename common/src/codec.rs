@@ -1,4 +1,5 @@
-//! Decompression: gzip (any number of members) and zstd (any number of frames), told by content, capped.
+//! Decompression: gzip (any number of members) and zstd (any number of frames), told by content, capped; and of what is
+//! packed twice, as when Firehose packs the packed subscriptions of CloudWatch Logs.
 //!
 //! The only place that decompresses; clippy.toml bans the decoders elsewhere. Invariant: memory is bounded by the
 //! decoders' windows (32 KiB, and 8 MiB for zstd) whatever the input says, and a decoded stream never gets longer than
@@ -35,15 +36,31 @@ impl Compression {
 
 /// A decompressing reader.
 pub struct Decoder<R: Read> {
-    inner: Inner<R>,
+    inner: Limited<Inner<R>>,
     compression: Compression,
+}
+
+/// A reader that fails past a number of bytes.
+struct Limited<R> {
+    reader: R,
     left: u64,
     limit: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::FileTooLarge, format!("unpacks to more than {} bytes", self.limit))
+        })?;
+        Ok(count)
+    }
 }
 
 enum Inner<R: Read> {
     None(BufReader<R>),
     Packed(Box<Members<R>>),
+    Twice(Box<Members<Limited<Members<R>>>>),
 }
 
 /// A decoder of one gzip member or zstd frame.
@@ -86,7 +103,7 @@ impl<R: Read> Member<R> {
 }
 
 /// Tells whether a first line begins a file.
-pub type Begins = fn(&[u8]) -> bool;
+type Begins = Box<dyn Fn(&[u8]) -> bool + Send>;
 
 /// gzip members or zstd frames, one after the other.
 struct Members<R: Read> {
@@ -97,6 +114,8 @@ struct Members<R: Read> {
     begins: Option<Begins>,
     /// The start of a member that was looked at.
     peeked: Vec<u8>,
+    /// Why no more could be looked at; it is said behind that.
+    failed: Option<io::Error>,
     /// The last byte given out.
     last: u8,
 }
@@ -104,23 +123,29 @@ struct Members<R: Read> {
 impl<R: Read> Members<R> {
     fn new(compression: Compression, reader: BufReader<R>, begins: Option<Begins>) -> io::Result<Self> {
         let decoder = Some(Member::new(compression, reader)?);
-        Ok(Self { compression, decoder, begins, peeked: Vec::new(), last: b'\n' })
+        Ok(Self { compression, decoder, begins, peeked: Vec::new(), failed: None, last: b'\n' })
     }
 
     /// Reads the first line of a member, or as much of it as a header can have.
-    fn peek(&mut self) -> io::Result<()> {
+    fn peek(&mut self) {
         const HEADER: usize = 16 * 1024;
-        let Some(decoder) = &mut self.decoder else {
-            return Ok(());
-        };
+        let Some(decoder) = &mut self.decoder else { return };
         let mut piece = [0; 512];
         while self.peeked.len() < HEADER && !self.peeked.contains(&b'\n') {
-            match decoder.read(&mut piece)? {
-                0 => break,
-                count => self.peeked.extend_from_slice(&piece[..count]),
+            match decoder.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => self.peeked.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
             }
         }
-        Ok(())
+    }
+
+    fn into_source(self) -> Option<R> {
+        self.decoder.map(|decoder| decoder.into_reader().into_inner())
     }
 
     /// Goes on to the next member; false when there is none.
@@ -154,6 +179,9 @@ impl<R: Read> Read for Members<R> {
             self.last = buffer[count - 1];
             return Ok(count);
         }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while let (Some(decoder), false) = (&mut self.decoder, buffer.is_empty()) {
             let count = decoder.read(buffer)?;
             if count > 0 {
@@ -163,11 +191,10 @@ impl<R: Read> Read for Members<R> {
             if !self.next()? {
                 return Ok(0);
             }
-            if self.last != b'\n'
-                && let Some(begins) = self.begins
-            {
-                self.peek()?;
-                if begins(self.peeked.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
+            if self.last != b'\n' && self.begins.is_some() {
+                self.peek();
+                let line = self.peeked.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                if self.begins.as_ref().is_some_and(|begins| begins(line)) {
                     self.peeked.insert(0, b'\n');
                 }
                 return self.read(buffer);
@@ -198,8 +225,8 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// As those of [`Decoder::new`].
-    pub fn lines(reader: R, limit: u64, begins: Begins) -> io::Result<Self> {
-        Self::open(reader, limit, Some(begins))
+    pub fn lines(reader: R, limit: u64, begins: impl Fn(&[u8]) -> bool + Send + 'static) -> io::Result<Self> {
+        Self::open(reader, limit, Some(Box::new(begins)))
     }
 
     fn open(reader: R, limit: u64, begins: Option<Begins>) -> io::Result<Self> {
@@ -208,10 +235,19 @@ impl<R: Read> Decoder<R> {
         let inner = match compression {
             Compression::None => Inner::None(reader),
             Compression::Gzip | Compression::Zstd => {
-                Inner::Packed(Box::new(Members::new(compression, reader, begins)?))
+                let mut members = Members::new(compression, reader, begins)?;
+                members.peek();
+                match Compression::sniff(&members.peeked) {
+                    Compression::None => Inner::Packed(Box::new(members)),
+                    again => {
+                        let begins = members.begins.take();
+                        let reader = BufReader::with_capacity(BUFFER, Limited { reader: members, left: limit, limit });
+                        Inner::Twice(Box::new(Members::new(again, reader, begins)?))
+                    }
+                }
             }
         };
-        Ok(Self { inner, compression, left: limit, limit })
+        Ok(Self { inner: Limited { reader: inner, left: limit, limit }, compression })
     }
 
     /// What the stream is packed with.
@@ -223,23 +259,27 @@ impl<R: Read> Decoder<R> {
     /// Gives the packed stream back, wherever it stands; `None` when it got lost in an error between two members.
     #[must_use]
     pub fn into_source(self) -> Option<R> {
-        match self.inner {
+        match self.inner.reader {
             Inner::None(reader) => Some(reader.into_inner()),
-            Inner::Packed(members) => members.decoder.map(|decoder| decoder.into_reader().into_inner()),
+            Inner::Packed(members) => members.into_source(),
+            Inner::Twice(members) => members.into_source()?.reader.into_source(),
+        }
+    }
+}
+
+impl<R: Read> Read for Inner<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::None(reader) => reader.read(buffer),
+            Self::Packed(members) => members.read(buffer),
+            Self::Twice(members) => members.read(buffer),
         }
     }
 }
 
 impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.inner {
-            Inner::None(reader) => reader.read(buffer)?,
-            Inner::Packed(members) => members.read(buffer)?,
-        };
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::FileTooLarge, format!("unpacks to more than {} bytes", self.limit))
-        })?;
-        Ok(count)
+        self.inner.read(buffer)
     }
 }
 
@@ -247,7 +287,7 @@ impl<R: Read> std::fmt::Debug for Decoder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decoder")
             .field("compression", &self.compression)
-            .field("left", &self.left)
+            .field("left", &self.inner.left)
             .finish_non_exhaustive()
     }
 }
@@ -293,6 +333,24 @@ mod tests {
         text.clear();
         Decoder::lines(&frames[..], 100, begins).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\nhead\ntwo\nhead");
+    }
+
+    #[test]
+    fn what_is_packed_twice_is_unpacked_twice() {
+        let envelopes = [gzip(b"one"), gzip(b"head")].concat();
+        let begins = |line: &[u8]| line == b"head";
+        for packed in [gzip(&envelopes), zstd::encode_all(&envelopes[..], 1).unwrap()] {
+            let mut text = String::new();
+            let mut decoder = Decoder::lines(&packed[..], 100, begins).unwrap();
+            decoder.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "one\nhead");
+            assert_eq!(decoder.into_source(), Some(&b""[..]));
+        }
+        // No more than twice.
+        assert!(unpack(&gzip(&gzip(&envelopes)), 100).unwrap().starts_with(&[0x1f, 0x8b]));
+        // Nor does it unpack without bound in between.
+        let bomb = gzip(&gzip(b"").repeat(1 << 16));
+        assert!(unpack(&bomb, 1000).is_err());
     }
 
     #[test]

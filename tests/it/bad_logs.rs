@@ -288,6 +288,17 @@ fn hostile_parquet_takes_bounded_memory_and_the_good_part_is_kept() {
     assert!(said.contains("line 1001: row group 1 is damaged, 1000 rows of it are lost: "), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 
+    // Joined to another, a file's footer would give that one's bytes.
+    let two = parquet([placed(2), vec![texts("vpc_id", vec!["a".into(), "b".into()])]].concat(), gzip());
+    let joined = Converted::bounded(&[&two[..], &two[..]].concat());
+    assert_eq!((joined.rows(), joined.ran.code), (0, 1));
+    joined.ran.says(&format!("two files in one: the second begins at byte {}", two.len()));
+    Converted::bounded(&crate::support::gzip(&two)).ran.ended(1).says("a Parquet file that was packed again");
+    let line = "2 123456789012 eni-1 10.0.0.1 10.0.0.2 1 443 6 1 40 1700000000 1700000001 ACCEPT OK";
+    let exported = parquet(vec![texts("@timestamp", vec!["x".into()]), texts("@message", vec![line.into()])], gzip());
+    let exported = Converted::bounded(&exported);
+    assert_eq!((exported.rows(), exported.ran.code), (1, 0), "{}", exported.ran.stderr);
+
     let converted = Converted::bounded(&changed[..changed.len() - 9]);
     assert_eq!((converted.rows(), converted.ran.code), (0, 1));
     converted.ran.says("not a flow log: a Parquet file, but");

@@ -68,7 +68,8 @@ fn odd_files_are_read_whole() {
         .chunks(76)
         .map(|part| format!("{}\n", String::from_utf8_lossy(part)))
         .collect();
-    let zstd = |text: String| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let zstd_of = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    let zstd = |text: String| zstd_of(text.as_bytes());
     let pretty =
         format!("{{\n  \"events\": [\n    {one},\n    {two}\n  ],\n  \"searchedLogStreams\": [ {{ \"a\": 1 }} ]\n}}\n");
     let pair = |number| {
@@ -123,6 +124,27 @@ fn odd_files_are_read_whole() {
             )
             .into_bytes(),
         ),
+        (
+            "messages under two keys",
+            format!(r#"{{"body":"{}","message":"{}","@message":"{}"}}"#, line(1), line(2), line(1)).into_bytes(),
+        ),
+        (
+            "a subscription beside a message",
+            format!(r#"{{"message":"{}","data":"{}"}}"#, line(1), words(&envelope(&two))).into_bytes(),
+        ),
+        (
+            "a field under two names, the first null",
+            [object(1), object(2)].concat().replace("{\"version\"", "{\"srcAddr\":null,\"version\"").into_bytes(),
+        ),
+        ("Logs Insights, results alone", format!("[{},\n {}]", pair(1), pair(2)).into_bytes()),
+        ("Logs Insights, rows alone", format!("{}\n{}\n", pair(1), pair(2)).into_bytes()),
+        ("a line among JSON", format!("{one}\n{}\n", line(2)).into_bytes()),
+        (
+            "envelopes packed by Firehose again",
+            gzip(&[gzip(envelope(&one).as_bytes()), gzip(envelope(&two).as_bytes())].concat()),
+        ),
+        ("lines packed again", zstd_of(&gzip(lines(1..3).as_bytes()))),
+        ("two base64 words on a line", format!("{} {}\n", words(&envelope(&one)), words(&envelope(&two))).into_bytes()),
         ("a list twice", format!(r#"{{"logEvents":[{one}],"logEvents":[{two}]}}"#).into_bytes()),
         ("a message twice", format!(r#"{{"message":"{}","message":"{}"}}"#, line(1), line(2)).into_bytes()),
         ("two lists", format!(r#"{{"Records":[{one}],"nextToken":"x","events":[{two}]}}"#).into_bytes()),
@@ -145,6 +167,40 @@ fn odd_files_are_read_whole() {
     let later = format!("{} x\n{} y\n", line(1), line(2));
     let format: Vec<String> = HEADER.split(' ').chain(["new-field"]).map(|name| format!("${{{name}}}")).collect();
     assert_eq!(ports("a later version, told", later.as_bytes(), &["--log-format", &format.join(" ")]), (vec![1, 2], 0));
+    let odd = format!("${{{}}}", swapped(HEADER).replace(' ', "} ${"));
+    let members = [gzip(swapped(&line(1)).as_bytes()), gzip(swapped(&line(2)).as_bytes())].concat();
+    assert_eq!(ports("gzip members without a line end, told", &members, &["--log-format", &odd]), (vec![1, 2], 0));
+}
+
+/// More than is held at once: every list of it, and what stands beside them.
+#[test]
+fn of_a_large_object_everything_is_read() {
+    let padding = format!(r#"{{"message":"{}","x":"{}"}},"#, line(7), "x".repeat(1 << 20)).repeat(17);
+    let padding = padding.trim_end_matches(',');
+    let large = format!(
+        r#"{{"messageType":"DATA_MESSAGE","other":[{{"a":"}}"}}],"message":"{}","logEvents":[{padding}],"x":-1,"events":[{},3,{}],"awslogs":{{"data":"{}"}}, "z" : null }}{}"#,
+        line(1),
+        message(2),
+        message(3),
+        BASE64_STANDARD.encode(gzip(envelope(&message(4)).as_bytes())),
+        message(5)
+    );
+    let expected = [vec![1, 2, 3, 4, 5], vec![7; 17]].concat();
+    assert_eq!(ports("a large object", large.as_bytes(), &[]), (expected, 1));
+}
+
+/// A subscription that was cut off in its packing: the events before are read.
+#[test]
+fn of_what_is_packed_and_cut_off_the_good_part_is_kept() {
+    let many: Vec<String> = (1..400).map(message).collect();
+    let plain: String = lines(1..400);
+    for text in [envelope(&many.join(",")), plain] {
+        let packed = gzip(text.as_bytes());
+        let word = BASE64_STANDARD.encode(&packed[..packed.len() * 3 / 4]);
+        let (found, code) = ports("cut off in its packing", format!(r#"{{"data":"{word}"}}"#).as_bytes(), &[]);
+        assert!(code == 1 && found.len() > 100 && found.len() < 399, "{}", found.len());
+        assert!(found.iter().zip(1..).all(|(found, expected)| *found == expected));
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ pub fn replay(bytes: &[u8]) {
 /// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.
 pub fn log(bytes: &[u8]) {
     const UNPACKED: u64 = 8 << 20;
-    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, begins_a_log) else {
+    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, |line| begins_a_log(line, None)) else {
         return;
     };
     if let Ok(Ok(Some(log))) = FlowLog::open(source, None) {

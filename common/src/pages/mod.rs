@@ -37,7 +37,9 @@ use self::reader::{Chunk, Held, Pages};
 /// Bytes of pages that are held at once, packed and unpacked. Writers make pages of about 1 MB.
 pub const MAX_HELD: usize = 256 << 20;
 /// Bytes that a footer may have. A file of 1,000 row groups and 54 columns has about 8 MB.
-const MAX_FOOTER: usize = 16 << 20;
+const MAX_FOOTER: u64 = 16 << 20;
+/// What a file begins and ends with.
+const MAGIC: &[u8] = b"PAR1";
 /// The footer's length and `PAR1`.
 const TAIL: u64 = 8;
 /// Columns that may lie in each other. A lake file has four levels.
@@ -59,9 +61,10 @@ impl<R: ChunkReader + 'static> PageFile<R> {
     /// When the file is none, or its footer is larger than is believed.
     pub fn open(file: R) -> Result<Self> {
         let length = file.len();
+        let mut footer = 0;
         if length > TAIL {
             let tail = file.get_bytes(length - TAIL, 4)?;
-            let footer = tail.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            footer = tail.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             if footer > MAX_FOOTER {
                 return Err(ParquetError::General(format!("a footer of {footer} bytes; at most {MAX_FOOTER}")));
             }
@@ -75,6 +78,13 @@ impl<R: ChunkReader + 'static> PageFile<R> {
                     return Err(ParquetError::General(format!("column {name}: a negative offset or size")));
                 }
             }
+        }
+        // Behind another file the footer's places are wrong by its length, and are that file's bytes.
+        let before = length.saturating_sub(TAIL + footer).saturating_sub(end_of_data(&metadata));
+        let border = MAGIC.len() as u64;
+        if before >= border && file.get_bytes(before - border, 2 * MAGIC.len())? == MAGIC.repeat(2) {
+            let why = format!("two files in one: the second begins at byte {before}; take them apart there");
+            return Err(ParquetError::General(why));
         }
         Ok(Self { file: Arc::new(file), metadata: Arc::new(metadata), mask: ProjectionMask::all() })
     }
@@ -211,6 +221,24 @@ impl<R: ChunkReader + 'static> RowGroups for Group<R> {
     fn metadata(&self) -> &ParquetMetaData {
         &self.metadata
     }
+}
+
+/// Where what the footer names ends: the last page, index or filter.
+fn end_of_data(metadata: &ParquetMetaData) -> u64 {
+    let place = |offset: Option<i64>, length: Option<i32>| {
+        u64::try_from(offset.unwrap_or(0)).unwrap_or(0) + u64::try_from(length.unwrap_or(0)).unwrap_or(0)
+    };
+    let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let ends = columns.flat_map(|column| {
+        let (start, length) = column.byte_range();
+        [
+            start.saturating_add(length),
+            place(column.column_index_offset(), column.column_index_length()),
+            place(column.offset_index_offset(), column.offset_index_length()),
+            place(column.bloom_filter_offset(), column.bloom_filter_length()),
+        ]
+    });
+    ends.max().unwrap_or(MAGIC.len() as u64)
 }
 
 /// A text of a dictionary that 1,024 rows refer to stands in memory once.

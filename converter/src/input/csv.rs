@@ -9,7 +9,7 @@ use super::made::{Made, MadeKind, column_name, column_names, is_number, whole_nu
 /// Columns that a row may have.
 const MAX_COLUMNS: usize = 1024;
 /// Columns that hold the whole line of a flow log.
-const MESSAGES: [&str; 2] = ["@message", "message"];
+pub(super) const MESSAGES: [&str; 2] = ["@message", "message"];
 
 /// Makes lines of rows.
 #[derive(Debug)]

@@ -111,7 +111,8 @@ impl InputFile {
         let mut magic = [0; MAGIC.len()];
         let is_parquet = file.read_at(&mut magic, 0)? == magic.len() && magic == *MAGIC;
         let raw = ProgressReader::new(HashingReader::new(file), progress.clone());
-        let source = Decoder::lines(raw, MAX_UNPACKED, begins_a_log)?;
+        let format = told.cloned();
+        let source = Decoder::lines(raw, MAX_UNPACKED, move |line| begins_a_log(line, format.as_ref()))?;
         if is_parquet {
             Ok(FlowLog::open_parquet(File::open(&self.path)?, source))
         } else {

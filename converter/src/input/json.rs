@@ -17,7 +17,9 @@ use serde_json::value::RawValue;
 use super::{
     made::{Made, MadeKind, column_name, column_names, is_number, whole_number},
     sensor::{Plan, Sensor},
-    suricata, zeek,
+    suricata,
+    values::{Value, Values},
+    zeek,
 };
 
 /// Unpacked bytes of what is packed inside of a value. A subscription packs 1 MB at most.
@@ -46,6 +48,23 @@ const WRAPPERS: [&str; 2] = ["awslogs", "kinesis"];
 /// Keys that hold the line itself, as delivered, as Logs Insights exports it, and as OpenTelemetry calls it.
 const MESSAGES: [&str; 3] = ["message", "@message", "body"];
 
+/// Key of a packed subscription, in base64.
+const DATA: &str = "data";
+
+/// Whether under a key, with its quotes, a list stands whose elements may be read one by one.
+pub(super) fn is_list(key: &[u8]) -> bool {
+    LISTS.iter().any(|list| is_quoted(key, list))
+}
+
+/// Whether under a key, with its quotes, something stands that is read.
+pub(super) fn is_sought(key: &[u8]) -> bool {
+    is_list(key) || WRAPPERS.iter().chain(&MESSAGES).chain(&[DATA]).any(|sought| is_quoted(key, sought))
+}
+
+fn is_quoted(key: &[u8], name: &str) -> bool {
+    key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")) == Some(name.as_bytes())
+}
+
 /// An object's keys and values, in its order, not parsed further.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -71,6 +90,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+/// Places of keys that mean the same field: the first of them, and each other.
+fn twins(keys: &[String]) -> Vec<(usize, usize)> {
+    let names: Vec<_> = keys.iter().map(|key| column_name(key)).collect();
+    let first = |name: &str| names.iter().position(|other| other == name);
+    names.iter().enumerate().filter_map(|(place, name)| Some((first(name)?, place))).filter(|(a, b)| a != b).collect()
+}
+
 /// A string that is borrowed unless it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -79,6 +105,18 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Object<'a> {
     fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
+    }
+
+    /// With the values of twins swapped where only the second says something.
+    fn untwined(&self, twins: &[(usize, usize)]) -> Self {
+        let mut all = self.0.clone();
+        for (first, other) in twins {
+            let (one, two) = (all[*first].1, all[*other].1);
+            if is_blank(one) {
+                (all[*first].1, all[*other].1) = (two, one);
+            }
+        }
+        Self(all)
     }
 
     /// Whether something in it was no UTF-8 text.
@@ -95,6 +133,8 @@ pub(super) struct Known {
     /// The keys of the last object of fields, and the names of their columns.
     keys: Vec<String>,
     names: Vec<String>,
+    /// Places of keys that mean the same field, the first and another.
+    twins: Vec<(usize, usize)>,
     /// Bytes of what was packed in values so far, packed and unpacked.
     packed: u64,
     unpacked: u64,
@@ -146,11 +186,16 @@ impl Walk<'_> {
             if self.made.is_full() {
                 return Err(TOO_MUCH.to_owned());
             }
-            if let Err(reason) = self.value(element, depth + 1) {
-                self.made.bad(self.number, reason, element.get().as_bytes());
-            }
+            self.part(element, depth);
         }
         Ok(())
+    }
+
+    /// A value among others: what is wrong with it is said, and they are read.
+    fn part(&mut self, value: &RawValue, depth: u32) {
+        if let Err(reason) = self.value(value, depth + 1) {
+            self.made.bad(self.number, reason, value.get().as_bytes());
+        }
     }
 
     fn object(&mut self, object: &Object<'_>, depth: u32) -> Result<(), String> {
@@ -175,35 +220,29 @@ impl Walk<'_> {
         if is_record(object) {
             return self.record(object);
         }
-        // A key may be there twice.
+        // A key may be there twice, and several of them may have something.
         let is_nested = |key: &str| LISTS.contains(&key) || WRAPPERS.contains(&key);
         let nested = || object.0.iter().filter(|(key, _)| is_nested(key)).map(|(_, value)| *value);
         let nested = || nested().filter(|nested| nested.get().starts_with(['[', '{']));
         for inner in nested().filter(|nested| !is_blank(nested)) {
-            self.value(inner, depth + 1)?;
+            self.part(inner, depth);
         }
-        let key = MESSAGES.iter().find(|key| object.get(key).is_some());
-        let message = key.and_then(|key| object.get(key));
-        let all = object.0.iter().filter(|(name, _)| Some(&name.as_ref()) == key).map(|(_, value)| *value);
-        let mut had_message = false;
-        for message in all.filter(|message| !is_blank(message)) {
-            had_message = true;
-            match message.get().as_bytes().first() {
-                Some(b'"') => self.text(&string(message)?, depth)?,
-                _ => self.value(message, depth + 1)?,
+        let messages = || object.0.iter().filter(|(key, _)| MESSAGES.contains(&key.as_ref())).map(|(_, value)| *value);
+        let said = || messages().filter(|message| !is_blank(message));
+        for (index, message) in said().enumerate() {
+            // A shipper may give the same line under two keys.
+            if !said().take(index).any(|before| before.get() == message.get()) {
+                self.part(message, depth);
             }
         }
-        if had_message {
-            return Ok(());
-        }
-        if nested().next().is_some() {
-            return Ok(());
-        }
-        match (object.get("data"), message) {
-            (Some(data), _) => self.base64(string(data)?.as_bytes(), depth),
-            (None, Some(_)) => Err("an empty message".to_owned()),
-            (None, None) if object.0.iter().any(|(name, _)| column_name(name) == "start") => self.record(object),
-            (None, None) => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
+        let has_said = said().next().is_some() || nested().next().is_some();
+        match object.get(DATA) {
+            // Beside a message it may be anything.
+            Some(data) if !has_said || is_packed(data) => self.base64(string(data)?.as_bytes(), depth),
+            _ if has_said => Ok(()),
+            _ if messages().next().is_some() => Err("an empty message".to_owned()),
+            _ if object.0.iter().any(|(name, _)| column_name(name) == "start") => self.record(object),
+            _ => Err("a JSON object with neither a message nor the fields of a flow log".to_owned()),
         }
     }
 
@@ -275,13 +314,33 @@ impl Walk<'_> {
         let bytes = BASE64.decode(word).map_err(|error| format!("no base64: {error}"))?;
         let mut text = Vec::new();
         let unpacked = Decoder::new(&bytes[..], MAX_UNPACKED).and_then(|mut packed| packed.read_to_end(&mut text));
-        unpacked.map_err(|error| format!("what is packed in it cannot be read: {error}"))?;
         self.known.packed += bytes.len() as u64;
         self.known.unpacked += text.len() as u64;
         if self.known.unpacked > MAX_RATIO.0 + MAX_RATIO.1 * self.known.packed {
             return Err("what is packed unpacks to far more than a flow log does".to_owned());
         }
-        let text = String::from_utf8_lossy(&text);
+        let Err(error) = unpacked else {
+            return self.unpacked(&text, depth);
+        };
+        // What came before the damage is read: values that end, and lines that do.
+        if text.trim_ascii_start().starts_with(b"{") {
+            let mut values = Values::new(&text[..]);
+            while let Ok(Some((_, value))) = values.next_value() {
+                if let Value::Json(value) = value
+                    && let Err(reason) = self.unpacked(value, depth)
+                {
+                    self.made.bad(self.number, reason, value);
+                }
+            }
+        } else {
+            let ended = memchr::memrchr(b'\n', &text).unwrap_or(0);
+            self.unpacked(&text[..ended], depth)?;
+        }
+        Err(format!("what is packed in it cannot be read on: {error}"))
+    }
+
+    fn unpacked(&mut self, text: &[u8], depth: u32) -> Result<(), String> {
+        let text = String::from_utf8_lossy(text);
         self.invalid |= matches!(text, Cow::Owned(_));
         self.text(&text, depth + 1)
     }
@@ -294,7 +353,10 @@ impl Walk<'_> {
         if !self.known.keys.iter().map(String::as_str).eq(object.0.iter().map(|(name, _)| name.as_ref())) {
             self.known.keys = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
             self.known.names = column_names(self.known.keys.iter());
+            self.known.twins = twins(&self.known.keys);
         }
+        let untwined = (!self.known.twins.is_empty()).then(|| object.untwined(&self.known.twins));
+        let object = untwined.as_ref().unwrap_or(object);
         let names = &self.known.names;
         self.made.header(self.number, names.iter());
         for (name, (_, value)) in names.iter().zip(&object.0) {
@@ -334,6 +396,11 @@ fn pairs<'a>(elements: &[&'a RawValue]) -> Option<Object<'a>> {
     let pair = |element: &&'a RawValue| serde_json::from_str::<Pair<'a>>(element.get()).ok();
     let pairs = elements.iter().map(|element| pair(element).map(|Pair { field, value }| (field, value)));
     pairs.collect::<Option<Vec<_>>>().map(Object)
+}
+
+/// Whether a value is base64 of what is packed with gzip or zstd.
+fn is_packed(value: &RawValue) -> bool {
+    ["\"H4sI", "\"KLUv/"].iter().any(|start| value.get().starts_with(start))
 }
 
 /// Whether a value is there but says nothing.

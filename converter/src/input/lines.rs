@@ -63,6 +63,11 @@ impl<R: Read> Lines<R> {
         self.line -= 1;
     }
 
+    /// The stream.
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// The stream, wherever it stands.
     #[must_use]
     pub fn into_reader(self) -> R {

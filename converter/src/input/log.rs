@@ -138,6 +138,9 @@ impl<R: Read> FlowLog<R> {
     fn behind_header(mut rows: Rows<R>, told: Option<&Header>) -> Result<Result<Option<Self>, NotAFlowLog>, Damage> {
         let dialect = rows.dialect();
         let no = |why: String| Ok(Err(NotAFlowLog(why)));
+        if rows.is_packed_parquet() {
+            return no("a Parquet file that was packed again; unpack it first, with gunzip or unzstd".to_owned());
+        }
         let (mut comments, mut before) = (false, VecDeque::new());
         // A header that cannot be read: by AWS's order its records would be read wrongly.
         let mut broken = false;
@@ -404,12 +407,13 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
     Some(Item::Reject(Reject { line, reason, bytes, header, whole }))
 }
 
-/// Whether a line can only be the first of a flow log: a header, or a record of a format of AWS's.
+/// Whether a line can only be the first of a flow log: a header, or a record of the format that was told or, without, of one of
+/// AWS's.
 #[must_use]
-pub fn begins_a_log(line: &[u8]) -> bool {
+pub fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
     let line = line.strip_prefix(MARK.as_bytes()).unwrap_or(line);
     read_header(line).is_ok_and(|header| is_surely_a_header(&header))
-        || headerless(line, None).is_some()
+        || headerless(line, told).is_some()
         || csv::begins_a_log(line.trim_ascii_end())
 }
 

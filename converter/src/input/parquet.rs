@@ -17,10 +17,12 @@ use arrow_schema::{DataType, TimeUnit};
 use flowlake_common::{
     pages::{PageFile, guarded},
     time,
+    vpc::Field,
 };
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetError, file::reader::ChunkReader};
 
 use super::{
+    csv::MESSAGES,
     lines::{Damage, MAX_LINE},
     made::{Made, MadeKind, column_names, is_number, whole_number},
 };
@@ -51,6 +53,8 @@ pub(super) struct Batches {
     pub(super) left_out: Vec<String>,
     /// The columns' names, as a header has them.
     names: Vec<String>,
+    /// Of a file without the fields, the column in which the lines stand.
+    message: Option<usize>,
     /// Rows that were given.
     rows: u64,
     /// Bytes of the lines that were made of them.
@@ -78,17 +82,22 @@ impl Batches {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
         }
         let names = column_names(fields.iter().map(|field| field.name()));
+        let has_fields = names.iter().any(|name| name == Field::Start.name());
+        let message = fields.iter().position(|field| MESSAGES.contains(&field.name().as_str()));
+        let message = message.filter(|_| !has_fields);
         let open_group: OpenGroup = Box::new(move |group| {
             let there = group < file.metadata().num_row_groups();
             let said = || file.metadata().row_group(group).num_rows().try_into().unwrap_or(0);
             there.then(|| (file.rows(group, BATCH), said()))
         });
-        Ok(Self { open_group, group: 0, reader: None, owed: 0, left_out, names, rows: 0, text: 0 })
+        Ok(Self { open_group, group: 0, reader: None, owed: 0, left_out, names, message, rows: 0, text: 0 })
     }
 
     /// The header of its lines.
     pub(super) fn header(&self, made: &mut Made) {
-        made.header(1, self.names.iter());
+        if self.message.is_none() {
+            made.header(1, self.names.iter());
+        }
     }
 
     /// Makes lines of the next rows; false at the end. Of a row group that is damaged the rest is passed over, and said.
@@ -127,6 +136,11 @@ impl Batches {
             }
             if columns.iter().any(|column| column.is_no_text(row)) {
                 made.bad(self.rows, "no UTF-8 text".to_owned(), b"");
+                continue;
+            }
+            if let Some(column) = self.message.and_then(|message| columns.get(message)) {
+                column.word("message", row, made);
+                made.finish(self.rows, MadeKind::Plain);
                 continue;
             }
             for (name, column) in self.names.iter().zip(&columns) {

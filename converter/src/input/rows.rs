@@ -10,7 +10,7 @@ use super::{
     json::{Known, NO_JSON, lines_of_value, lines_of_word},
     lines::{Damage, Line, Lines, MAX_LINE},
     made::{Made, MadeKind},
-    parquet::Batches,
+    parquet::{Batches, MAGIC},
     values::{MAX_VALUE, Value, Values},
     zeek,
 };
@@ -58,6 +58,8 @@ impl Dialect {
             Some(b'{' | b'[') => Self::Json,
             _ if start.starts_with(BASE64_GZIP) => Self::Base64,
             _ if zeek::begins_tsv(start) => Self::Zeek,
+            // Packed again; see [`Rows::is_packed_parquet`].
+            _ if start.starts_with(MAGIC) => Self::Text,
             _ => {
                 let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 if csv::begins_csv(line.trim_ascii_end()) { Self::Csv } else { Self::Text }
@@ -170,6 +172,11 @@ impl<R: Read> Rows<R> {
         }
     }
 
+    /// Whether what was unpacked is a Parquet file: one can only be read where it lies.
+    pub(super) fn is_packed_parquet(&self) -> bool {
+        matches!(self, Self::Text(lines) if lines.reader().start.starts_with(MAGIC))
+    }
+
     pub(super) fn into_reader(self) -> R {
         match self {
             Self::Text(lines) | Self::Csv(lines, ..) | Self::Zeek(lines, ..) => lines.into_reader().reader,
@@ -266,22 +273,32 @@ fn next_value<R: Read>(
         return Ok(true);
     };
     let (reason, kept) = match value {
-        Value::Word(bytes) if dialect == Dialect::Base64 && is_base64(bytes) => {
+        Value::Bare(bytes) if dialect == Dialect::Base64 && is_base64(bytes) => {
             // A word may be broken into lines; how gzip begins tells where the next one does.
-            if let Some((_, word)) = known.word.as_mut().filter(|_| !bytes.starts_with(BASE64_GZIP)) {
-                if word.len() + bytes.len() <= MAX_VALUE {
-                    word.extend_from_slice(bytes);
+            let words = bytes.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+            for part in words.filter(|part| !part.is_empty()) {
+                if let Some((_, word)) = known.word.as_mut().filter(|_| !part.starts_with(BASE64_GZIP)) {
+                    if word.len() + part.len() <= MAX_VALUE {
+                        word.extend_from_slice(part);
+                    }
+                } else if let Some((number, word)) = known.word.replace((number, part.to_vec())) {
+                    make_word(number, &word, made, known);
                 }
-            } else if let Some((number, word)) = known.word.replace((number, bytes.to_vec())) {
-                make_word(number, &word, made, known);
             }
             return Ok(true);
         }
+        // A line of a flow log among JSON, perhaps.
+        Value::Bare(bytes) => match str::from_utf8(bytes) {
+            Ok(line) => {
+                made.line(number, line.trim_end());
+                return Ok(true);
+            }
+            Err(_) => ("no UTF-8 text".to_owned(), bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec()),
+        },
         Value::Json(bytes) => match lines_of_value(number, bytes, made, known) {
             Ok(()) => return Ok(true),
             Err(reason) => (reason, bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec()),
         },
-        Value::Word(bytes) => ("no JSON object".to_owned(), bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec()),
         Value::TooLong(length) => (format!("a JSON value of {length} bytes"), Vec::new()),
         Value::CutOff(bytes) => {
             ("cut off inside of a JSON value".to_owned(), bytes.get(..MAX_LINE).unwrap_or(bytes).to_vec())
@@ -293,8 +310,8 @@ fn next_value<R: Read>(
     Ok(true)
 }
 
-fn is_base64(word: &[u8]) -> bool {
-    word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+fn is_base64(words: &[u8]) -> bool {
+    words.iter().all(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=,".contains(byte))
 }
 
 fn make_word(number: u64, word: &[u8], made: &mut Made, known: &mut Known) {

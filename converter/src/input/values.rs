@@ -1,13 +1,18 @@
-//! JSON values and base64 words of a stream, one after the other and bounded, wherever one line ends and the next begins.
+//! JSON values of a stream, and what else stands there, one after the other and bounded, wherever one line ends and the next begins.
 //!
 //! Only finds where a value ends: brackets and strings. Whether it is JSON is for the parser to say.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
 
-use super::lines::Damage;
+use super::{json, lines::Damage};
 
 /// Bytes of a value that are taken. A subscription delivers up to 1 MB, a Lambda event has 6 MB at most.
 pub(super) const MAX_VALUE: usize = 16 << 20;
+/// How a row of `get-query-results` begins, spaces aside.
+const ROW: &[u8] = b"[{\"field\":";
 /// Bytes asked for at once.
 const STEP: usize = 256 * 1024;
 
@@ -16,8 +21,8 @@ const STEP: usize = 256 * 1024;
 pub(super) enum Value<'a> {
     /// An object, or a string with its quotes.
     Json(&'a [u8]),
-    /// A word without quotes: base64 perhaps.
-    Word(&'a [u8]),
+    /// What is no JSON, to the end of its line or to where an object begins: base64 perhaps, or a line.
+    Bare(&'a [u8]),
     /// Longer than [`MAX_VALUE`]: how many bytes.
     TooLong(u64),
     /// The stream ended, or could not be read on, inside of it.
@@ -26,10 +31,9 @@ pub(super) enum Value<'a> {
 
 /// Bytes that are looked at again, because reading begins anew behind the first line of a value that does not end.
 const MAX_RESCANNED: u64 = 1 << 30;
-/// Keys of an object that may hold everything: its list's elements are the values, if it is longer than is held or does not end.
-const LISTS: [&str; 4] = ["events", "Records", "records", "results"];
 
-/// A reader of values. Of an array at the top, its elements are the values.
+/// A reader of values. Of an array at the top, its elements are the values; of an object there that is longer than is held, or
+/// does not end, the elements of its lists and its messages are.
 #[derive(Debug)]
 pub(super) struct Values<R> {
     reader: R,
@@ -39,10 +43,34 @@ pub(super) struct Values<R> {
     /// Where the last value began, in the buffer, and on which line.
     last: (usize, u64),
     rescanned: u64,
-    /// Whether the elements of an object's list are read.
-    in_list: bool,
+    place: Place,
+    /// Of an object that is not held, the last key with its quotes; and a value of it with the key, alone.
+    key: Vec<u8>,
+    alone: Vec<u8>,
     ended: bool,
     failed: Option<io::Error>,
+}
+
+/// Inside of what the next value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Of nothing, or of arrays.
+    Top,
+    /// Of an object that is not held: a key comes next, or the value of one.
+    Object,
+    /// Of a list in such an object.
+    List,
+}
+
+/// Where a value ends.
+#[derive(Debug)]
+struct Found {
+    /// In the buffer: what is held of it.
+    range: Range<usize>,
+    /// Bytes before that, which were too many to be held.
+    dropped: u64,
+    ended_well: bool,
+    is_json: bool,
 }
 
 /// How far a value was looked at.
@@ -62,7 +90,9 @@ impl<R: Read> Values<R> {
             line: 1,
             last: (0, 1),
             rescanned: 0,
-            in_list: false,
+            place: Place::Top,
+            key: Vec::new(),
+            alone: Vec::new(),
             ended: false,
             failed: None,
         }
@@ -74,20 +104,21 @@ impl<R: Read> Values<R> {
 
     /// The next value, and the number of the line on which it begins; `None` at the end.
     pub(super) fn next_value(&mut self) -> Result<Option<(u64, Value<'_>)>, Damage> {
-        let first = loop {
-            match self.buffer.get(self.start).copied() {
+        let mut is_value = false;
+        loop {
+            let first = match self.buffer.get(self.start).copied() {
                 Some(b'\n') => {
                     self.line += 1;
                     self.start += 1;
+                    continue;
                 }
-                Some(byte) if byte.is_ascii_whitespace() || byte == b',' => self.start += 1,
-                Some(b']') if self.in_list => {
-                    self.in_list = false;
-                    self.skip_rest_of_object();
+                Some(byte) if byte.is_ascii_whitespace() => {
+                    self.start += 1;
+                    continue;
                 }
-                Some(b'[' | b']') if !self.in_list => self.start += 1,
-                Some(byte) => break byte,
-                None if self.ended && std::mem::take(&mut self.in_list) => {
+                Some(byte) => byte,
+                None if self.ended && self.place != Place::Top => {
+                    self.place = Place::Top;
                     return Ok(Some((self.line, Value::CutOff(b""))));
                 }
                 None if self.ended => {
@@ -96,9 +127,67 @@ impl<R: Read> Values<R> {
                         None => Ok(None),
                     };
                 }
-                None => self.refill(),
+                None => {
+                    self.refill();
+                    continue;
+                }
+            };
+            let line = self.line;
+            match (self.place, first) {
+                (Place::Object, b':') => is_value = true,
+                (Place::Object, b'[') if is_value && json::is_list(&self.key) => self.place = Place::List,
+                (Place::Object, b'{' | b'[' | b'"') if is_value && json::is_sought(&self.key) => {
+                    if let Some(found) = self.find_end(first) {
+                        return Ok(Some((line, self.value_of_key(&found))));
+                    }
+                    continue;
+                }
+                (Place::Object, b'"') if !is_value => {
+                    self.key.clear();
+                    if let Some(found) = self.find_end(first) {
+                        self.key.extend_from_slice(&self.buffer[found.range]);
+                    }
+                    continue;
+                }
+                (Place::Object, b',') => is_value = false,
+                (Place::Object, b'}') => self.place = Place::Top,
+                // Of no interest.
+                (Place::Object, _) if is_value => {
+                    self.find_end(first);
+                    continue;
+                }
+                // No JSON: said as what it is, where it stands.
+                (Place::Object, _) => {
+                    self.place = Place::Top;
+                    continue;
+                }
+                (Place::List, b']') => (self.place, is_value) = (Place::Object, false),
+                (_, b',') | (Place::Top, b']') => {}
+                (Place::Top, b'[') if !self.is_row() => {}
+                _ => {
+                    // None where it enters an object.
+                    let Some(found) = self.find_end(first) else { continue };
+                    let bytes = &self.buffer[found.range.clone()];
+                    return Ok(Some((line, self.value(&found, bytes))));
+                }
             }
-        };
+            self.start += 1;
+        }
+    }
+
+    /// Whether an array that begins here is a row of names and values, as Logs Insights gives it.
+    fn is_row(&mut self) -> bool {
+        const SEEN: usize = 64;
+        while self.buffer.len() < self.start + SEEN && !self.ended {
+            self.refill();
+        }
+        let seen = self.buffer[self.start..].iter().filter(|byte| !byte.is_ascii_whitespace());
+        seen.take(ROW.len()).eq(ROW)
+    }
+
+    /// Finds where the value ends that begins here, and stands behind it; `None` where the value is an object that is entered
+    /// instead.
+    fn find_end(&mut self, first: u8) -> Option<Found> {
         let line = self.line;
         let is_json = first == b'{' || first == b'"' || first == b'[';
         let mut scan = Scan::default();
@@ -107,14 +196,14 @@ impl<R: Read> Values<R> {
         let ended_well = loop {
             let Some(byte) = self.buffer.get(at).copied() else {
                 let too_long = at - self.start > MAX_VALUE;
-                if dropped == 0 && is_json && (self.ended || too_long) {
+                if dropped == 0 && is_json && (self.ended || too_long) && self.place == Place::Top {
                     if self.begins_again(at) {
                         // A line that was cut off, and lines after it that are whole.
                         break false;
                     }
-                    if first == b'{' && !self.in_list && self.enters_list(line) {
-                        self.in_list = true;
-                        return self.next_value();
+                    if first == b'{' && has_list(&self.buffer[self.start..at]) {
+                        (self.place, self.start, self.line) = (Place::Object, self.start + 1, line);
+                        return None;
                     }
                 }
                 if self.ended {
@@ -129,7 +218,13 @@ impl<R: Read> Values<R> {
                 at = self.start + looked_at;
                 continue;
             };
-            if !is_json && (byte.is_ascii_whitespace() || byte == b',') {
+            let ends_bare = match self.place {
+                Place::Top => b"\n{",
+                Place::Object => b",}",
+                Place::List => b",]",
+            };
+            // At least one byte, or reading would stand still.
+            if !is_json && ends_bare.contains(&byte) && (at > self.start || dropped > 0) {
                 break true;
             }
             at += 1;
@@ -138,17 +233,32 @@ impl<R: Read> Values<R> {
                 break true;
             }
         };
-        let value = self.start..at;
-        (self.last, self.start) = ((value.start, line), at);
-        let length = dropped + value.len() as u64;
-        let value = match &self.buffer[value] {
-            _ if length > MAX_VALUE as u64 && ended_well => Value::TooLong(length),
-            _ if dropped > 0 => Value::TooLong(length),
-            bytes if !ended_well || self.failed.is_some() && at == self.buffer.len() => Value::CutOff(bytes),
-            bytes if is_json => Value::Json(bytes),
-            bytes => Value::Word(bytes),
-        };
-        Ok(Some((line, value)))
+        let range = self.start..at;
+        (self.last, self.start) = ((range.start, line), at);
+        Some(Found { range, dropped, ended_well, is_json })
+    }
+
+    fn value<'a>(&self, found: &Found, bytes: &'a [u8]) -> Value<'a> {
+        let length = found.dropped + found.range.len() as u64;
+        if found.dropped > 0 || found.ended_well && length > MAX_VALUE as u64 {
+            Value::TooLong(length)
+        } else if !found.ended_well || self.failed.is_some() && found.range.end == self.buffer.len() {
+            Value::CutOff(bytes)
+        } else if found.is_json {
+            Value::Json(bytes)
+        } else {
+            Value::Bare(bytes)
+        }
+    }
+
+    /// A value with the key before it, as an object that has no other.
+    fn value_of_key(&mut self, found: &Found) -> Value<'_> {
+        let value = &self.buffer[found.range.clone()];
+        self.alone.clear();
+        for part in [b"{", self.key.as_slice(), b":", value, b"}"] {
+            self.alone.extend_from_slice(part);
+        }
+        self.value(found, &self.alone)
     }
 
     /// Goes back to behind the first line of the value that was given last, if another begins there: that line was cut off, and
@@ -156,7 +266,10 @@ impl<R: Read> Values<R> {
     pub(super) fn resync(&mut self) -> Option<usize> {
         let (start, line) = self.last;
         let length = memchr::memchr(b'\n', self.buffer.get(start..self.start)?)?;
-        if self.in_list || self.rescanned > MAX_RESCANNED || self.buffer.get(start + length + 1) != Some(&b'{') {
+        if self.place != Place::Top
+            || self.rescanned > MAX_RESCANNED
+            || self.buffer.get(start + length + 1) != Some(&b'{')
+        {
             return None;
         }
         self.rescanned += (self.start - start - length) as u64;
@@ -170,52 +283,7 @@ impl<R: Read> Values<R> {
         let seen = self.buffer.get(self.start..at).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
         let goes_on = matches!(seen[..end].trim_ascii_end().last(), Some(b'[' | b'{' | b','));
-        !self.in_list && self.rescanned <= MAX_RESCANNED && !goes_on && seen.get(end + 1) == Some(&b'{')
-    }
-
-    /// Whether an object, which does not end or is longer than is held, begins with a list whose elements are what is sought; stands behind its
-    /// bracket then.
-    fn enters_list(&mut self, line: u64) -> bool {
-        let begin = &self.buffer[self.start..];
-        let mut at = 1;
-        let mut pass = |wanted: &[u8]| {
-            let rest = begin.get(at..).unwrap_or_default();
-            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            let found = begin.get(at + blank..).is_some_and(|rest| rest.starts_with(wanted));
-            if found {
-                at += blank + wanted.len();
-            }
-            found
-        };
-        let named =
-            pass(b"\"") && LISTS.iter().any(|key| pass(key.as_bytes())) && pass(b"\"") && pass(b":") && pass(b"[");
-        if named {
-            self.line = line + begin[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.start += at;
-        }
-        named
-    }
-
-    /// Behind the list's bracket: passes over what else the object has, to its end.
-    fn skip_rest_of_object(&mut self) {
-        self.start += 1;
-        let mut scan = Scan { depth: 1, ..Scan::default() };
-        loop {
-            let Some(byte) = self.buffer.get(self.start).copied() else {
-                if self.ended {
-                    // Said as a value that was cut off.
-                    self.in_list = true;
-                    return;
-                }
-                self.refill();
-                continue;
-            };
-            self.start += 1;
-            self.line += u64::from(byte == b'\n');
-            if scan.ends(byte) {
-                return;
-            }
-        }
+        self.rescanned <= MAX_RESCANNED && !goes_on && seen.get(end + 1) == Some(&b'{')
     }
 
     fn refill(&mut self) {
@@ -237,6 +305,20 @@ impl<R: Read> Values<R> {
         };
         self.buffer.truncate(before + count);
     }
+}
+
+/// Whether an object of which this is the beginning has a list whose elements are what is sought.
+fn has_list(object: &[u8]) -> bool {
+    let mut values = Values::new(object);
+    values.ended = true;
+    values.buffer.extend_from_slice(object);
+    (values.place, values.start) = (Place::Object, 1);
+    while values.place == Place::Object {
+        if !matches!(values.next_value(), Ok(Some(_))) {
+            return false;
+        }
+    }
+    values.place == Place::List
 }
 
 impl Scan {
@@ -272,7 +354,7 @@ mod tests {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             found.push(match value {
                 Value::Json(bytes) => format!("{line} {}", text(bytes)),
-                Value::Word(bytes) => format!("{line} word {}", text(bytes)),
+                Value::Bare(bytes) => format!("{line} bare {}", text(bytes)),
                 Value::TooLong(length) => format!("{line} long {length}"),
                 Value::CutOff(bytes) => format!("{line} cut {}", text(bytes)),
             });
@@ -285,7 +367,7 @@ mod tests {
         assert_eq!(all(br#"{"a":{"b":"}"}}{"c":1}"#), [r#"1 {"a":{"b":"}"}}"#, r#"1 {"c":1}"#]);
         assert_eq!(all(b"[\n{},\n {\n}]"), ["2 {}", "3 {\n}"]);
         assert_eq!(all(br#"["a\"]", "b"]"#), [r#"1 "a\"]""#, "1 \"b\""]);
-        assert_eq!(all(b"H4sI==\r\nnext\n"), ["1 word H4sI==", "2 word next"]);
+        assert_eq!(all(b"H4sI==\r\nnext\n"), ["1 bare H4sI==\r", "2 bare next"]);
         assert_eq!(all(b"{}\n{\"a\":"), ["1 {}", "2 cut {\"a\":"]);
         assert!(all(b" \n").is_empty());
     }
