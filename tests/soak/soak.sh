@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes longer than `make test` may: every public capture against tshark; a large capture twice, with the same bytes and
-# sums; a SYN flood of five times as many flows as the table holds.
+# sums; a SYN flood of five times as many flows as the table holds; UNION by position in Spark; an hour of fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -39,6 +39,28 @@ print(f"flood: {lines} records of {packets} packets, peak memory {peak} MiB")
 sys.exit(replay.returncode or lines != int(flows) or packets != int(flows) or peak >= 400)
 END
 rm "$work/flood.pcap"
+
+# Every source's rows and native-shaped ones joined by position, as Athena does it, in Spark.
+"$agent" replay --log-format all --output "$work/flows" tests/fixtures/demo/onprem.pcap.gz
+mkdir "$work/sensors"
+cat >"$work/sensors/conn.log" <<'EOF'
+{"_path":"conn","ts":1700000000.5,"uid":"C1","id.orig_h":"10.0.0.1","id.orig_p":40000,"id.resp_h":"10.0.0.2","id.resp_p":443,"proto":"tcp","duration":1.5,"conn_state":"SF","local_orig":true,"local_resp":false,"history":"ShADadFf","orig_pkts":5,"orig_ip_bytes":500,"resp_pkts":4,"resp_ip_bytes":4000}
+EOF
+cat >"$work/sensors/eve.json" <<'EOF'
+{"timestamp":"2023-11-14T22:13:22.000000+0000","flow_id":1,"event_type":"flow","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"proto":"TCP","flow":{"pkts_toserver":5,"pkts_toclient":4,"bytes_toserver":570,"bytes_toclient":4056,"start":"2023-11-14T22:13:20.500000+0000","end":"2023-11-14T22:13:22.000000+0000","state":"closed","reason":"timeout"},"tcp":{"tcp_flags":"1b"}}
+EOF
+"$converter" convert --origin on-premises "$work/flows" --lake "$work/union"
+"$converter" convert tests/fixtures/demo/cloud --lake "$work/union"
+"$converter" convert "$work/sensors" --lake "$work/union" --account-id 123456789012 --region us-east-1
+if command -v java >/dev/null; then
+  python3 -m venv "$work/venv"
+  "$work/venv/bin/pip" install --quiet --disable-pip-version-check pyspark==4.3.0
+  SPARK_LOCAL_IP=127.0.0.1 "$work/venv/bin/python" tests/soak/union.py "$work/union" 2>"$work/spark.log" ||
+    { tail -n 40 "$work/spark.log" >&2; exit 1; }
+  rm -r "$work/venv"
+else
+  echo "SKIPPED: Spark needs Java 17 (apt-get install openjdk-17-jre-headless)"
+fi
 
 # An hour of fuzzing in all, over every target.
 if command -v cargo-fuzz >/dev/null; then
