@@ -30,7 +30,7 @@ function log_before(matches,   rest) {
   keep(matches rest)
   made = made "-I " chain " " at substr(matches, length("-A " chain) + 1) rest "\n"
 }
-function plan(name,   i, line, log_it, drops) {
+function plan(name,   i, line, bare, log_it, drops) {
   chain = name; list = made = ""; at = 0
   label = (policy[name] == "-") ? name : tolower(name)
   log_it = mode != "undo" && (skip == "" || name !~ skip)
@@ -42,7 +42,9 @@ function plan(name,   i, line, log_it, drops) {
     if (log_it && policy[name] == "DROP" && line ~ / -g [^ ]+$/)
       print tool ": not logged: what the chain of -g does not end falls to the policy; write -j: " line >"/dev/stderr"
     if (log_it && drops) {
-      if (line ~ / -m (limit|hashlimit|recent|statistic|quota|rateest) /)
+      # What stands in quotes is no match.
+      bare = line; gsub(/"([^"\\]|\\.)*"/, "", bare)
+      if (bare ~ / -m (limit|hashlimit|recent|statistic|quota|rateest) /)
         print tool ": not logged, because its match counts; let it jump to a chain that only drops: " line >"/dev/stderr"
       else log_before(substr(line, 1, RSTART - 1))
     }

@@ -1,6 +1,7 @@
 """Traffic for the tests of live capture: bounded in count and time, and only to the addresses that are given.
 
 usage: live_traffic.py udp COUNT SIZE ADDRESS PORT   datagrams from one socket
+       live_traffic.py steady COUNT ADDRESS PORT     datagrams from one socket, one a millisecond
        live_traffic.py ports FIRST COUNT ADDRESS PORT   three datagrams from each of COUNT source ports
        live_traffic.py flows COUNT ADDRESS PORT      one datagram from each of COUNT addresses and ports, as fast as it goes
        live_traffic.py connect COUNT ADDRESS PORT    TCP connections that nobody answers, one SYN each
@@ -22,6 +23,13 @@ def udp(count, size, address, port):
     with socket.socket(family(address), socket.SOCK_DGRAM) as one:
         for _ in range(count):
             one.sendto(b"x" * size, (address, port))
+
+
+def steady(count, address, port):
+    with socket.socket(family(address), socket.SOCK_DGRAM) as one:
+        for _ in range(count):
+            one.sendto(b"x" * 100, (address, port))
+            time.sleep(0.001)
 
 
 def ports(first, count, address, port):
@@ -124,6 +132,8 @@ if words[:1] == ["settled"]:
 match words:
     case ["udp", count, size, address, port]:
         udp(int(count), int(size), address, int(port))
+    case ["steady", count, address, port]:
+        steady(int(count), address, int(port))
     case ["ports", first, count, address, port]:
         ports(int(first), int(count), address, int(port))
     case ["flows", count, address, port]:

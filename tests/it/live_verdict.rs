@@ -160,6 +160,64 @@ fn an_overflow_of_the_firewalls_log_is_skipdata() {
     ));
 }
 
+/// Opening many interfaces takes a while. What is dropped meanwhile on the first of them is known to be its own.
+#[test]
+fn drops_while_other_interfaces_are_opened_are_known() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    lab.shell(
+        &lab.host,
+        "for n in 1 2 3 4 5 6; do ip link add inx$n type veth peer name y$n; ip link set inx$n up; done",
+    )
+    .ended(0);
+    let rules = "table inet firewall { chain input { type filter hook input priority 0; udp dport 7031 log group 5 snaplen 128 drop\n}\n}\n";
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    let mut sender = Lab::command(&lab.outside);
+    sender.arg("python3").arg(script("live_traffic.py")).args(["steady", "3000", "10.9.0.2", "7031"]);
+    let mut sender = sender.spawn().expect("python3 starts");
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in*\"\nthreads = 2\n");
+    assert!(sender.wait().expect("it ends").success());
+    thread::sleep(Duration::from_millis(1500));
+    let said = running.stop();
+    let records = lab.records();
+    let packets = |action: &str| sum(&records, "packets", &[("action", action), ("dstport", "7031")]);
+    assert_eq!(packets("ACCEPT"), 0, "{said}");
+    assert!(packets("REJECT") > 1000, "{said}");
+}
+
+/// Of a bridge that is not captured the kernel may not say which port a packet came by: its drops are no port's, and that is said.
+#[test]
+fn drops_of_a_bridge_are_given_to_no_port_by_guess() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    let made = lab.shell(
+        &lab.host,
+        "ip link add br0 type bridge; ip link add inp type veth peer name other
+         ip link set inp master br0 up; ip link set in0 master br0; ip link set other up; ip link set br0 up
+         ip addr flush dev in0; ip addr add 10.9.0.2/24 dev br0; ip link set br0 address 02:00:00:00:00:02
+         [ ! -e /proc/sys/net/bridge ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0",
+    );
+    if made.code != 0 {
+        loudly("SKIPPED: a bridge needs the bridge driver");
+        return;
+    }
+    let rules = "table inet firewall { chain input { type filter hook input priority 0; udp dport 7032 log group 5 snaplen 128 drop\n}\n}\n";
+    crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
+    lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
+    let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in*\"\n");
+    running.wait_for("br0 is not captured, and several of its parts are");
+    send(&lab, &lab.outside, "60 100 10.9.0.2 7032");
+    thread::sleep(Duration::from_millis(1500));
+    let said = running.stop();
+    let records = lab.records();
+    let packets = |action: &str| sum(&records, "packets", &[("action", action), ("dstport", "7032")]);
+    assert_eq!((packets("REJECT"), packets("ACCEPT")), (0, 60), "{said}");
+    assert!(said.contains(" 60 more were on interfaces that are not captured"), "{said}");
+}
+
 /// The kernel keeps its log back for up to a second: what was dropped on an interface that vanishes right after is no ACCEPT.
 #[test]
 fn late_drops_belong_to_the_interface_that_vanished() {

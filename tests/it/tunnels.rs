@@ -127,3 +127,37 @@ fn a_tunnel_with_nothing_readable_inside_is_its_own_flow() {
     }
     run(agent().args(["replay", "-", "--decapsulate", "gre,wireguard"])).ended(64).says("--decapsulate 'wireguard'");
 }
+
+/// An Ethernet pseudowire without a control word, to addresses that begin with the bits of IPv4 and IPv6; and IPv6 from addresses in
+/// which the number of an EtherType stands.
+#[test]
+fn below_mpls_an_address_is_not_taken_for_ip() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = [0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0x47, 0, 1, 1, 64];
+    let arp = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0], &[0; 24]].concat();
+    for first in [0x44, 0x46, 0x45, 0x60, 0x6c] {
+        for (ipv6, link) in [(false, Link::Ethernet), (true, Link::Ethernet), (false, Link::Vlan), (true, Link::Vlan)] {
+            let mut frame = link.frame(&inside(ipv6));
+            frame[..6].copy_from_slice(&[first, 0x2b, 0x59, 0, 0, 38]);
+            let mut no_ip = arp.clone();
+            no_ip[0] = first;
+            let seen = [[&label[..], &frame].concat(), [&label[..], &no_ip].concat()];
+            let seen = seen.map(|frame| Seen::whole(0, frame));
+            let file = write(folder.path(), "c.pcap", &Pcap::default().write(1, &seen));
+            let ran =
+                run(agent().args(["replay", "--log-format", "${srcaddr} ${protocol} ${bytes}"]).arg(file)).ended(0);
+            let expected = if ipv6 { "2001:db8::1 6 160" } else { "10.0.0.1 6 140" };
+            let text = ran.text();
+            assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), [expected], "{first:x}");
+            ran.says("1 not recorded: not IP");
+        }
+    }
+    for ether_type in [[8, 0], [8, 6], [0x81, 0], [0x86, 0xdd]] {
+        let mut packet = inside(true);
+        packet[12..14].copy_from_slice(&ether_type);
+        let seen = [Seen::whole(0, [&label[..], &packet].concat())];
+        let file = write(folder.path(), "c.pcap", &Pcap::default().write(1, &seen));
+        let ran = run(agent().args(["replay", "--log-format", "${bytes}"]).arg(file)).ended(0);
+        assert_eq!(ran.text().lines().nth(1), Some("160"));
+    }
+}

@@ -130,6 +130,12 @@ fn drops_meet_their_packets_whatever_the_order() {
             (0..250).chain([7200]).chain(250..500).map(drop).collect(),
             (0, 501),
         ),
+        (
+            "a clock ahead for longer than is read ahead, then set back",
+            (7200..7700).chain(0..500).map(frame).collect(),
+            (0..70_000).map(|number| 7200 + number / 140).chain(0..500).map(drop).collect(),
+            (0, 70_500),
+        ),
         ("the log turned round", (0..500).map(frame).collect(), (0..500).rev().map(drop).collect(), (0, 500)),
     ] {
         let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
@@ -151,14 +157,50 @@ fn fragments_that_are_dropped_one_by_one_meet_their_flow() {
         .map(|(time, packet)| Seen::whole(T + time, packet.clone()))
         .collect();
     let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(101, &tap));
+    let other = syn(22);
+    let drops = |dropped: &[(u64, &Vec<u8>)]| -> Vec<Seen> {
+        dropped.iter().map(|(time, packet)| Seen::whole(T + time, logged(0, None, packet))).collect()
+    };
     for (dropped, expected) in [(vec![(0, &first), (1, &later)], (2, 2)), (vec![(1, &later)], (3, 1))] {
-        let log: Vec<Seen> =
-            dropped.into_iter().map(|(time, packet)| Seen::whole(T + time, logged(0, None, packet))).collect();
-        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &drops(&dropped)));
         let ran = replay(&[&tap, &log]).ended(0);
         assert_eq!(actions(&ran), expected);
         assert!(lines(&ran).iter().all(|line| line.starts_with("7 8 ")), "{}", ran.text());
     }
+    // The later fragment alone, where a packet or a drop before is of another time, or the log is ahead of the capture.
+    let seen = |packets: &[(u64, &Vec<u8>)]| -> Vec<Seen> {
+        packets.iter().map(|(time, packet)| Seen::whole(T + time, (*packet).clone())).collect()
+    };
+    for (name, packets, dropped) in [
+        ("a packet ahead", vec![(5, &other), (1, &first), (2, &later)], vec![(2, &later)]),
+        ("a packet of another year", vec![(2_000_000_000, &other), (1, &first), (2, &later)], vec![(2, &later)]),
+        ("a drop ahead", vec![(1, &first), (2, &later)], vec![(300, &other), (2, &later)]),
+        ("the log ahead", vec![(2, &first), (3, &later)], vec![(1, &later)]),
+    ] {
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(101, &seen(&packets)));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &drops(&dropped)));
+        let ran = replay(&[&tap, &log]).ended(0);
+        let of_datagram: Vec<String> = lines(&ran).into_iter().filter(|line| line.starts_with("7 8 1 ")).collect();
+        assert_eq!(of_datagram.len(), 2, "{name}: {}", ran.text());
+        assert!(of_datagram[0].contains("ACCEPT") != of_datagram[1].contains("ACCEPT"), "{name}: {}", ran.text());
+    }
+}
+
+/// The last of all times is one too, and a flood of which everything is dropped in a table that is too small.
+#[test]
+fn every_drop_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &[]));
+    let log = [Seen::whole(T, logged(1, Some(9_223_372_036_854), &syn(22)))];
+    let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+    assert_eq!(actions(&replay(&[&tap, &log]).ended(0)), (0, 1));
+    let flows = 0..20_000_u16;
+    let tap: Vec<Seen> = flows.clone().map(|port| Seen::whole(T, Link::Ethernet.frame(&syn(port)))).collect();
+    let log: Vec<Seen> = flows.map(|port| Seen::whole(T, logged(1, None, &syn(port)))).collect();
+    let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
+    let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &log));
+    let ran = replay(&[&tap, &log]).ended(0);
+    assert_eq!(actions(&ran), (0, 20_000));
 }
 
 /// A datagram from port 7 to port 8 in two fragments of IPv6.

@@ -25,20 +25,26 @@ cat "$work/one.summary"
 # Five million flows in one window, a table of a million: nothing is lost, and memory is bounded.
 flows=5000000
 target/release/flowlake-generate flood "$work/flood.pcap" $flows 0
-python3 - "$agent" "$work/flood.pcap" $flows <<'END'
+target/release/flowlake-generate dropped "$work/dropped.pcap" $flows 0
+python3 - "$agent" "$work" $flows <<'EOF'
 import resource, subprocess, sys
-agent, capture, flows = sys.argv[1:]
-lines = packets = 0
-with subprocess.Popen([agent, "replay", capture], stdout=subprocess.PIPE, text=True) as replay:
-    next(replay.stdout)
-    for line in replay.stdout:
-        lines += 1
-        packets += int(line.split(" ")[8])
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-print(f"flood: {lines} records of {packets} packets, peak memory {peak} MiB")
-sys.exit(replay.returncode or lines != int(flows) or packets != int(flows) or peak >= 400)
-END
-rm "$work/flood.pcap"
+agent, work, flows = sys.argv[1:]
+for name, options, limit in [("flood", [], 400), ("flood, all of it dropped", ["--verdict", f"{work}/dropped.pcap"], 400)]:
+    lines = packets = rejected = 0
+    with subprocess.Popen([agent, "replay", f"{work}/flood.pcap", *options], stdout=subprocess.PIPE, text=True) as replay:
+        next(replay.stdout)
+        for line in replay.stdout:
+            lines += 1
+            packets += int(line.split(" ")[8])
+            rejected += " REJECT " in line
+    # Of the children so far: the second needs more than the first.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(f"{name}: {lines} records of {packets} packets, {rejected} of them REJECT, peak memory {peak} MiB", flush=True)
+    expected = int(flows)
+    if replay.returncode or (lines, packets) != (expected, expected) or peak >= limit or rejected not in (0, expected):
+        sys.exit(1)
+EOF
+rm "$work/flood.pcap" "$work/dropped.pcap"
 
 # Every source's rows and native-shaped ones joined by position, as Athena does it, in Spark.
 "$agent" replay --log-format all --output "$work/flows" tests/fixtures/demo/onprem.pcap.gz

@@ -29,7 +29,7 @@ const SNAP_LENGTH: usize = 128;
 /// When it cannot be written.
 pub fn write(out: &mut impl Write, packets: u64, flows: u64) -> io::Result<Totals> {
     let mut random = Random::new(7);
-    write_frames(out, packets, |number| {
+    write_frames(out, 1, packets, |number| {
         // The square makes low flow numbers common: a few elephants, many mice.
         let draw = (random.below(1 << 16) * random.below(1 << 16)) >> 16;
         let flow = u32::try_from((draw * flows) >> 16).unwrap_or(0);
@@ -40,29 +40,31 @@ pub fn write(out: &mut impl Write, packets: u64, flows: u64) -> io::Result<Total
     })
 }
 
-/// Writes a pcap of a SYN flood: `flows` packets within one minute, each a flow of its own, to one address.
+/// Writes a pcap of a SYN flood: `flows` packets within one minute, each a flow of its own, to one address, as an interface sees
+/// them or as the firewall logs them.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_flood(out: &mut impl Write, flows: u64) -> io::Result<Totals> {
-    write_frames(out, flows, |number| {
+pub fn write_flood(out: &mut impl Write, flows: u64, link: Link) -> io::Result<Totals> {
+    write_frames(out, link.link_type(), flows, |number| {
         let source = v4(u32::try_from(number & 0x00ff_ffff).unwrap_or(0));
         let port = u16::try_from(number >> 24).unwrap_or(0);
         let syn = Packet { source, destination: v4(1), transport: Transport::Tcp(port, 443, SYN), payload: 0 };
         // 1,700,000,040 is the first second of a minute.
         let time_ns = 1_700_000_040 * 1_000_000_000 + number * 59_000_000_000 / flows.max(1);
-        (time_ns, Link::Ethernet, ip(&syn))
+        (time_ns, link, ip(&syn))
     })
 }
 
 /// Writes a pcap of `count` frames, of each of which `make` gives time, link and IP packet.
 fn write_frames(
     out: &mut impl Write,
+    link_type: u16,
     count: u64,
     mut make: impl FnMut(u64) -> (u64, Link, Vec<u8>),
 ) -> io::Result<Totals> {
     let mut totals = Totals::default();
-    let mut buffer = Pcap::default().write(1, &[]);
+    let mut buffer = Pcap::default().write(link_type, &[]);
     let header = buffer.len();
     for number in 0..count {
         let (time_ns, link, bytes) = make(number);
@@ -71,7 +73,7 @@ fn write_frames(
         let mut frame = link.frame(&bytes);
         let wire_length = u32::try_from(frame.len()).unwrap_or(0);
         frame.truncate(SNAP_LENGTH);
-        let record = Pcap::default().write(1, &[Seen { time_ns, frame, wire_length, interface: 0 }]);
+        let record = Pcap::default().write(link_type, &[Seen { time_ns, frame, wire_length, interface: 0 }]);
         buffer.extend_from_slice(&record[header..]);
         if buffer.len() > 1 << 20 {
             out.write_all(&buffer)?;

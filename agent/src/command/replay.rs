@@ -198,7 +198,7 @@ impl Replay {
         };
         let Self { observer, verdicts, written, identity, .. } = self;
         if let Some(verdicts) = verdicts {
-            verdicts.complete_fragments(sighting.time_us, observer);
+            verdicts.follow(&sighting);
         }
         observer.add(sighting, interface, |part| written.part(identity, verdicts.as_mut(), part))
     }
@@ -227,7 +227,7 @@ impl Replay {
     fn finish(mut self) -> io::Result<Outcome> {
         let Self { observer, verdicts, written, identity, .. } = &mut self;
         if let Some(verdicts) = verdicts {
-            verdicts.complete_fragments(i64::MAX, observer);
+            verdicts.capture_ended();
         }
         observer.windows().close_all(|part| written.part(identity, verdicts.as_mut(), part))?;
         if let Some(mut verdicts) = self.verdicts.take() {
@@ -236,6 +236,14 @@ impl Replay {
             self.written.summary.verdict_unmatched = verdicts.unmatched();
             self.written.summary.verdict =
                 Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
+            if verdicts.forgotten > 0 {
+                say(&format!(
+                    "--verdict: {} dropped packets were of more flows than are held without having been seen; where the \
+                     capture shows them, they are ACCEPT; replay a shorter time at once",
+                    verdicts.forgotten
+                ));
+                self.outcome = Outcome::Failed;
+            }
             if let Some(damage) = verdicts.damage {
                 say(&damage);
                 self.outcome = Outcome::Failed;

@@ -13,10 +13,10 @@ use super::{Decoded, FiveTuple};
 /// Datagrams remembered at once.
 const CAPACITY: usize = 4096;
 /// How long, by packet time: Linux gives up reassembly after as long (ipfrag_time).
-const LIFETIME_US: u64 = 30_000_000;
+pub const FRAGMENTS_LIVE_US: i64 = 30_000_000;
 
 /// Which datagram a fragment is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FragmentId {
     /// Source address, as in [`FiveTuple`].
     pub source: [u8; 16],
@@ -30,6 +30,14 @@ pub struct FragmentId {
     pub first: bool,
     /// Bytes of this packet's headers that the datagram put together does not have. No part of its identity either.
     pub header_bytes: u16,
+}
+
+impl FragmentId {
+    /// The same for every fragment of a datagram.
+    #[must_use]
+    pub fn of_datagram(self) -> Self {
+        Self { first: true, header_bytes: 0, ..self }
+    }
 }
 
 /// First fragments seen lately.
@@ -65,30 +73,30 @@ impl Fragments {
         let Some(id) = decoded.fragment else {
             return;
         };
-        let id = FragmentId { first: true, header_bytes: 0, ..id };
-        if decoded.fragment.is_some_and(|fragment| fragment.first) {
+        if id.first {
             if !decoded.ports_missing {
-                self.remember(id, &decoded.tuple, time_us);
+                self.remember(id.of_datagram(), &decoded.tuple, time_us);
             }
             return;
         }
         self.look_up(decoded, time_us);
     }
 
-    /// Gives a later fragment its first's protocol and ports, where that came before.
-    pub fn look_up(&self, decoded: &mut Decoded, time_us: i64) {
+    /// Gives a later fragment its first's protocol and ports, where that came before; says whether it did.
+    pub fn look_up(&self, decoded: &mut Decoded, time_us: i64) -> bool {
         let Some(id) = decoded.fragment.filter(|fragment| !fragment.first) else {
-            return;
+            return false;
         };
-        let id = FragmentId { first: true, header_bytes: 0, ..id };
-        if let Some(slot) = self.find(&id)
-            && time_us.abs_diff(slot.time_us) <= LIFETIME_US
-        {
+        let found = self
+            .find(&id.of_datagram())
+            .filter(|slot| time_us.abs_diff(slot.time_us) <= FRAGMENTS_LIVE_US.unsigned_abs());
+        if let Some(slot) = found {
             decoded.tuple.protocol = slot.protocol;
             decoded.tuple.source_port = slot.source_port;
             decoded.tuple.destination_port = slot.destination_port;
             decoded.ports_missing = false;
         }
+        found.is_some()
     }
 
     fn find(&self, id: &FragmentId) -> Option<Slot> {

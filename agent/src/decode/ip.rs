@@ -130,7 +130,12 @@ fn ipv6(packet: &[u8], wire_length: u32) -> Result<Packet<'_>, Undecoded> {
     if first {
         transport(&mut decoded, rest, next);
     } else {
-        decoded.ports_missing = has_ports(next);
+        // What follows another extension header, only the first fragment tells.
+        let is_known = !matches!(
+            next,
+            ip_number::IPV6_HEADER_HOP_BY_HOP | ip_number::IPV6_ROUTE_HEADER | ip_number::IPV6_DESTINATION_OPTIONS
+        );
+        decoded.ports_missing = has_ports(next) || !is_known;
     }
     Ok((decoded, upper(packet, rest, ip_bytes)))
 }

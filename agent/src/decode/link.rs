@@ -3,7 +3,7 @@
 //! Link types are the LINKTYPE_ numbers of the tcpdump group; files written by old tools hold DLT_ numbers, which differ
 //! for raw IP. Below Ethernet any bounded depth of VLAN, backbone-bridge, VN, E and MACsec tags, MPLS and PPPoE is looked through.
 
-use etherparse::{EtherType, ether_type};
+use etherparse::{EtherType, Ipv4HeaderSlice, ether_type};
 
 use super::{Dropped, Undecoded, nflog, ppp};
 use crate::capture::Direction;
@@ -204,7 +204,7 @@ fn point_to_point(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undeco
 }
 
 /// A stack of labels (RFC 3032). What is below its bottom is told by its first four bits: IP, or an Ethernet pseudowire
-/// with its control word (RFC 4385), or one without.
+/// with its control word (RFC 4385), or one without, which may begin with the same bits as IP.
 fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecoded> {
     loop {
         depth = depth.checked_sub(1).ok_or(Undecoded::Malformed)?;
@@ -215,11 +215,42 @@ fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecode
         }
     }
     match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
+        // An address may begin like an IP header.
+        4 if !is_ipv4_header(frame, at) && is_ethernet_frame(frame, at) => ethernet(frame, at, depth),
+        6 if is_ethernet_frame(frame, at) => ethernet(frame, at, depth),
         4 | 6 => Ok(at),
         // Either way only half as deep: a frame of nothing but these would be looked at exponentially often.
         0 => ethernet(frame, at + 4, depth / 2).or_else(|_| ethernet(frame, at, depth / 2)),
         _ => ethernet(frame, at, depth),
     }
+}
+
+/// Whether an IPv4 header stands here, by its checksum.
+fn is_ipv4_header(frame: &[u8], at: usize) -> bool {
+    let header = frame.get(at..).and_then(|packet| Ipv4HeaderSlice::from_slice(packet).ok());
+    header.is_some_and(|header| header.header_checksum() == header.to_header().calc_header_checksum())
+}
+
+/// Whether an Ethernet frame stands here, by what it carries: that it holds IP or ARP cannot well be chance.
+fn is_ethernet_frame(frame: &[u8], at: usize) -> bool {
+    const IPV6_HEADER: usize = 40;
+    let mut at = at + ETHERNET_HEADER;
+    for _ in 0..MAX_DEPTH {
+        let payload = frame.get(at..).unwrap_or_default();
+        match ether_type_at(frame, at - 2) {
+            Ok(ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING) => at += VLAN_TAG,
+            Ok(ether_type::IPV4) => return is_ipv4_header(frame, at),
+            Ok(ether_type::IPV6) => {
+                let length = payload.get(4..6).map_or(usize::MAX, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
+                return payload.first().is_some_and(|first| first >> 4 == 6)
+                    && length.saturating_add(IPV6_HEADER) <= payload.len();
+            }
+            // Over Ethernet, for IPv4.
+            Ok(ether_type::ARP) => return payload.starts_with(&[0, 1, 8, 0]),
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// BSD loopback: the address family in four bytes, in the capturing host's order or (LOOP) in network order.

@@ -13,7 +13,7 @@ mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub use fragment::{FragmentId, Fragments};
+pub use fragment::{FRAGMENTS_LIVE_US, FragmentId, Fragments};
 pub use link::LINKTYPE_NFLOG;
 pub use prohibited::prohibited;
 pub use tunnel::{Tunnel, Tunnels};

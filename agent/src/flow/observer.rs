@@ -126,11 +126,6 @@ impl Observer {
         self.observe(quoted, interface, closed).map(drop)
     }
 
-    /// Gives a later fragment the ports of its first, where that was seen here; teaches nothing.
-    pub fn look_up_fragment(&self, sighting: &mut Sighting) {
-        self.fragments.look_up(&mut sighting.decoded, sighting.time_us);
-    }
-
     /// Adds a packet without counting it. Says whether its ports are missing.
     ///
     /// # Errors

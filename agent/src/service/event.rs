@@ -103,6 +103,11 @@ pub enum Event {
         /// The one below it.
         lower: String,
     },
+    /// A device that is not captured has several captured parts: the firewall may log drops on it without saying of which.
+    WhichPort {
+        /// A bridge or a bond.
+        device: String,
+    },
     /// More interfaces are selected than are captured.
     TooMany {
         /// The one that is left out.
@@ -169,6 +174,11 @@ impl fmt::Display for Event {
             Self::DoubleCounting { upper, lower } => {
                 write!(f, "{lower} is part of {upper}: what crosses both is counted twice; capture one of them")
             }
+            Self::WhichPort { device } => write!(
+                f,
+                "{device} is not captured, and several of its parts are: what the firewall drops on {device} without logging \
+                 the port (a bridge without br_netfilter) belongs to none of them and stays ACCEPT; capture {device} instead"
+            ),
             Self::TooMany { interface } => write!(f, "{interface}: not captured: too many interfaces are selected"),
         }
     }

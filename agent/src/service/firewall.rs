@@ -42,6 +42,12 @@ pub(super) struct ByDevice {
     pub(super) related: HashMap<u32, u16>,
 }
 
+impl ByDevice {
+    fn of(&self, own: bool) -> &HashMap<u32, u16> {
+        if own { &self.own } else { &self.related }
+    }
+}
+
 /// The captured interfaces, as the firewall's log may name them. Shared with the supervisor, which changes it when devices
 /// come and go.
 #[derive(Debug, Default)]
@@ -56,7 +62,10 @@ pub(super) struct Interfaces {
 #[derive(Debug, Clone, Copy)]
 struct Past {
     device: u32,
+    /// Whether it was the captured device itself.
+    own: bool,
     number: u16,
+    /// By the monotonic clock: the other may be set.
     until_us: i64,
 }
 
@@ -64,14 +73,15 @@ struct Past {
 pub(super) const LATE_S: i64 = 3;
 
 impl Interfaces {
-    /// Names the devices anew.
+    /// Names the devices anew, at a time by the monotonic clock.
     pub(super) fn name(&mut self, by_device: ByDevice, now_us: i64) {
         let before = std::mem::replace(&mut self.by_device, by_device);
         self.past.retain(|past| past.until_us + LATE_S * 1_000_000 > now_us);
-        for (device, number) in before.own.into_iter().chain(before.related) {
-            let ByDevice { own, related } = &self.by_device;
-            if own.get(&device).or_else(|| related.get(&device)) != Some(&number) {
-                self.past.push(Past { device, number, until_us: now_us });
+        for own in [true, false] {
+            for (device, number) in before.of(own) {
+                if self.by_device.of(own).get(device) != Some(number) {
+                    self.past.push(Past { device: *device, own, number: *number, until_us: now_us });
+                }
             }
         }
     }
@@ -99,19 +109,19 @@ impl Interfaces {
         Ok(())
     }
 
+    /// Whose a drop is; its time is by the monotonic clock.
     fn number(&self, dropped: Dropped, time_us: i64) -> Option<u16> {
-        let ByDevice { own, related } = &self.by_device;
-        let devices = [dropped.device, dropped.port];
-        let was = self.past.iter().find(|past| devices.contains(&past.device) && time_us <= past.until_us);
-        if let Some(past) = was {
-            return Some(past.number);
-        }
         // A port of a bridge saw the packet, not the other ports.
-        devices
-            .iter()
-            .find_map(|device| own.get(device))
-            .or_else(|| devices.iter().find_map(|device| related.get(device)))
-            .copied()
+        for own in [true, false] {
+            for device in [dropped.device, dropped.port] {
+                let is_it = |past: &&Past| (past.device, past.own) == (device, own) && time_us <= past.until_us;
+                let past = self.past.iter().find(is_it).map(|past| past.number);
+                if let Some(number) = past.or_else(|| self.by_device.of(own).get(&device).copied()) {
+                    return Some(number);
+                }
+            }
+        }
+        None
     }
 }
 
@@ -212,13 +222,15 @@ impl Firewall {
         };
         // Once for a message of many packets.
         let interfaces = lock(interfaces);
+        // The packets' times are by the clock that may be set.
+        let set_by = time::now_us() - time::monotonic_us();
         tap.dispatch(|packet| {
             let sighting = observer.decode(packet);
             let Some((sighting, dropped)) = sighting.and_then(|seen| Some((seen, seen.decoded.dropped?))) else {
                 drops.unread += 1;
                 return;
             };
-            let Some(number) = interfaces.number(dropped, sighting.time_us) else {
+            let Some(number) = interfaces.number(dropped, sighting.time_us.saturating_sub(set_by)) else {
                 drops.elsewhere += 1;
                 return;
             };
@@ -315,5 +327,15 @@ mod tests {
         assert_eq!(interfaces.number(dropped, 8 * SECOND), None);
         interfaces.name(own(&[]), 20 * SECOND);
         assert_eq!(interfaces.number(dropped, 7 * SECOND), None);
+    }
+
+    /// A bridge's first port is deleted: what its other port saw was never the first one's.
+    #[test]
+    fn a_port_that_is_there_is_not_taken_for_one_that_is_gone() {
+        let mut interfaces = Interfaces::default();
+        interfaces.name(ByDevice { own: HashMap::from([(11, 1), (12, 2)]), related: HashMap::from([(10, 1)]) }, 0);
+        interfaces.name(ByDevice { own: HashMap::from([(12, 2)]), related: HashMap::from([(10, 2)]) }, 5);
+        assert_eq!(interfaces.number(Dropped { device: 10, port: 12 }, 3), Some(2));
+        assert_eq!(interfaces.number(Dropped { device: 10, port: 11 }, 3), Some(1));
     }
 }

@@ -1,7 +1,7 @@
 //! The captured interfaces: which there are, which of them can be captured now, and what is tried again when.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -32,6 +32,8 @@ use crate::{
 const MAX_INTERFACES: usize = 256;
 /// Seconds until a device that cannot be opened is tried again, doubled each time up to the second number.
 const BACKOFF: (i64, i64) = (1, 60);
+/// Microseconds in which a device that was captured under another name is known to have been.
+const RENAMED_WITHIN_US: i64 = 60_000_000;
 /// Seconds after which an interface of a pattern that is gone is forgotten, so that containers do not pile up.
 const FORGOTTEN_AFTER: i64 = time::DAY;
 
@@ -49,8 +51,12 @@ pub(super) struct Interfaces {
     before: (Counters, Written),
     /// Devices of which was said that they are not captured.
     said_too_many: HashSet<String>,
-    /// Captured no more, and ended at that second.
+    /// Devices whose capture ended lately, and when, by the monotonic clock.
+    ended: HashMap<u32, i64>,
+    /// Captured no more, and ended at that time of the monotonic clock, in microseconds.
     ending: Vec<(i64, Watched)>,
+    /// Devices of which was said that nobody knows whose their drops are.
+    said_ambiguous: HashSet<String>,
     /// Interfaces of the configuration of which was said that nothing is there.
     said_missing: HashSet<String>,
     double_counted: Vec<(String, String)>,
@@ -94,7 +100,9 @@ impl Interfaces {
             named,
             before: (Counters::default(), Written::default()),
             said_too_many: HashSet::new(),
+            ended: HashMap::new(),
             ending: Vec::new(),
+            said_ambiguous: HashSet::new(),
             said_missing: HashSet::new(),
             double_counted: Vec::new(),
         }
@@ -111,6 +119,7 @@ impl Interfaces {
         let now = time::now();
         let find = |name: &str| devices.iter().find(|device| device.name == name);
         // First what ends: a device may go on under the name of another, and is captured once.
+        let now_us = time::monotonic_us();
         for watched in &mut self.watched {
             let device = find(&watched.name);
             if let Some(device) = device {
@@ -120,8 +129,15 @@ impl Interfaces {
             if watched.closer.is_finished() {
                 return Err(defect(&watched.name, "the thread that writes its records failed"));
             }
-            watched.end_what_is_gone(device, self.say)?;
+            self.ended.extend(watched.end_what_is_gone(device, self.say)?.map(|device| (device, now_us)));
         }
+        // One that goes on under another name is opened again, perhaps not in the same round.
+        self.ended.retain(|_, ended_us| *ended_us + RENAMED_WITHIN_US > now_us);
+        for watched in &mut self.watched {
+            watched.opened_before |= find(&watched.name).is_some_and(|device| self.ended.contains_key(&device.index));
+        }
+        // Before any tap opens, which takes a while: the firewall drops meanwhile.
+        self.name(&devices);
         for watched in &mut self.watched {
             let device = find(&watched.name);
             watched.open_when_due(device, &self.config.rules, changed, self.say);
@@ -130,8 +146,9 @@ impl Interfaces {
                 watched.inbox.reopened(now);
             }
         }
-        self.forget(now);
-        self.name(&devices);
+        if self.forget() {
+            self.name(&devices);
+        }
         Ok(())
     }
 
@@ -274,28 +291,47 @@ impl Interfaces {
 
     /// Tells the firewall's thread which devices are whose: a captured one is its own; else what is captured below or above
     /// it, because a packet of a VLAN or a bridge is seen on the device under it.
-    fn name(&self, devices: &[Device]) {
+    fn name(&mut self, devices: &[Device]) {
         if !self.with_firewall {
             return;
         }
         let number =
             |name: &str| self.watched.iter().find(|watched| watched.name == name).map(|watched| watched.number);
-        let mut by_device = ByDevice::default();
+        let (mut by_device, mut ambiguous) = (ByDevice::default(), Vec::new());
         for device in devices {
             if let Some(number) = number(&device.name) {
                 by_device.own.insert(device.index, number);
                 continue;
             }
-            let below = devices.iter().filter(|other| device.is_above(&other.name, devices));
-            let above = devices.iter().filter(|other| other.is_above(&device.name, devices));
-            if let Some(number) = below.chain(above).find_map(|other| number(&other.name)) {
-                by_device.related.insert(device.index, number);
+            let captured = |is_related: &dyn Fn(&Device) -> bool| -> Vec<u16> {
+                devices.iter().filter(|other| is_related(other)).filter_map(|other| number(&other.name)).collect()
+            };
+            let mut related = captured(&|other| device.is_above(&other.name, devices));
+            if related.is_empty() {
+                related = captured(&|other| other.is_above(&device.name, devices));
+            }
+            match related.as_slice() {
+                [] => {}
+                [number] => {
+                    by_device.related.insert(device.index, *number);
+                }
+                // Which of them saw a packet, nobody can tell.
+                _ => ambiguous.push(device.name.clone()),
             }
         }
-        lock(&self.named).name(by_device, time::now_us());
+        lock(&self.named).name(by_device, time::monotonic_us());
+        self.said_ambiguous.retain(|name| ambiguous.contains(name));
+        for device in ambiguous {
+            if self.said_ambiguous.insert(device.clone()) {
+                (self.say)(&Event::WhichPort { device });
+            }
+        }
     }
 
-    fn forget(&mut self, now: i64) {
+    /// Forgets what is gone for long, and ends what waited for the firewall's last word. Says whether there was any.
+    fn forget(&mut self) -> bool {
+        let (now, now_us) = (time::now(), time::monotonic_us());
+        let before = (self.watched.len(), self.ending.len());
         let is_forgotten = |watched: &Watched| {
             let waiting = matches!(watched.state, State::Waiting { .. });
             waiting && watched.config.is_pattern() && now - watched.seen > FORGOTTEN_AFTER
@@ -304,10 +340,11 @@ impl Interfaces {
             let watched = self.watched.swap_remove(index);
             self.end_late(watched);
         }
-        while let Some(index) = self.ending.iter().position(|(until, _)| *until <= now) {
+        while let Some(index) = self.ending.iter().position(|(until_us, _)| *until_us <= now_us) {
             let (_, watched) = self.ending.swap_remove(index);
             self.end(watched);
         }
+        before != (self.watched.len(), self.ending.len())
     }
 
     /// Ends every capture; then, when the firewall's log was read to its end, everything else.
@@ -342,7 +379,7 @@ impl Interfaces {
     /// Ends an interface that is captured no more, once the firewall's log has told of its last packets.
     fn end_late(&mut self, watched: Watched) {
         if self.with_firewall {
-            self.ending.push((time::now() + firewall::LATE_S, watched));
+            self.ending.push((time::monotonic_us() + firewall::LATE_S * 1_000_000, watched));
         } else {
             self.end(watched);
         }
@@ -368,19 +405,20 @@ impl Watched {
         self.up = up;
     }
 
-    /// Ends a capture whose device is gone, was renamed, or was made anew under the same name.
-    fn end_what_is_gone(&mut self, device: Option<&Device>, say: Say) -> io::Result<()> {
+    /// Ends a capture whose device is gone, was renamed, or was made anew under the same name; gives the device's number.
+    fn end_what_is_gone(&mut self, device: Option<&Device>, say: Say) -> io::Result<Option<u32>> {
         let State::Capturing { device: captured, threads, .. } = &self.state else {
-            return Ok(());
+            return Ok(None);
         };
-        let same = device.is_some_and(|device| device.index == *captured);
+        let captured = *captured;
+        let same = device.is_some_and(|device| device.index == captured);
         if same && threads.iter().all(|thread| !thread.is_finished()) {
-            return Ok(());
+            return Ok(None);
         }
         self.stop();
         let why = self.join()?.unwrap_or_else(|| "it is gone or was renamed".to_owned());
         self.wait(why, 0, BACKOFF.0, say);
-        Ok(())
+        Ok(Some(captured))
     }
 
     fn open_when_due(&mut self, device: Option<&Device>, rules: &Rules, changed: bool, say: Say) {

@@ -10,10 +10,11 @@ use std::{
 
 use flowlake_tests::{
     corpus::{self, Version},
+    frame::Link,
     mapping, seeds, traffic,
 };
 
-const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | flood FILE FLOWS 0 | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0 | mapping FILE 0 0";
+const USAGE: &str = "usage: flowlake-generate capture FILE PACKETS FLOWS | flood FILE FLOWS 0 | dropped FILE FLOWS 0 | v2 DIR FILES LINES | v5 DIR FILES LINES | seeds DIR 0 0 | mapping FILE 0 0";
 
 #[expect(clippy::print_stderr, reason = "this is the command line")]
 fn main() -> ExitCode {
@@ -41,7 +42,10 @@ fn generate(arguments: &[String]) -> Option<io::Result<()>> {
         "capture" => {
             File::create(path).and_then(|mut file| traffic::write(&mut file, many.into(), each.into()).map(drop))
         }
-        "flood" => File::create(path).and_then(|mut file| traffic::write_flood(&mut file, many.into()).map(drop)),
+        "flood" | "dropped" => {
+            let link = if kind == "flood" { Link::Ethernet } else { Link::Nflog };
+            File::create(path).and_then(|mut file| traffic::write_flood(&mut file, many.into(), link).map(drop))
+        }
         "v2" => corpus::write(path, Version::V2, many, each),
         "seeds" => seeds::write(path),
         "mapping" => fs::write(path, mapping::document()),

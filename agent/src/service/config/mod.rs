@@ -166,6 +166,8 @@ fn key_at(text: &str, offset: usize) -> String {
     let begun = before.rsplit('\n').next().unwrap_or_default();
     let written = begun.rsplit_once('=').map_or(behind, |(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key));
     let key = written.split(['=', '\n']).next().unwrap_or_default().trim();
+    // Of a table's name what stands in its brackets, where they were not read.
+    let key = if key.starts_with('[') { key } else { key.trim_end_matches(']') };
     if key.is_empty() { String::new() } else { format!("{key}: ") }
 }
 
@@ -248,6 +250,12 @@ mod tests {
             (
                 "decapsulate = [\"gre\"]\n[verdict]\nnflog-groups = [5]",
                 "agent.toml:3: decapsulate: a firewall judges a packet by its outermost header",
+            ),
+            ("[extra]\na = 1", "agent.toml:3: extra: unknown field"),
+            ("[[capture]]\ninterface = \"e\\u0000\"", "agent.toml:4: interface: 'e\\0' is no interface"),
+            (
+                "[verdict]\nnflog-groups = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33]",
+                "agent.toml:4: nflog-groups: 33 groups; at most 32",
             ),
             ("[verdict]\nnflog-groups = [5, 5]", "agent.toml:4: nflog-groups: a group stands twice"),
         ] {

@@ -35,6 +35,8 @@ impl TryFrom<String> for Word {
 
 /// Letters of an interface's name (`IFNAMSIZ` less one).
 const MAX_NAME: usize = 15;
+/// NFLOG groups that libpcap reads at once.
+const MAX_GROUPS: usize = 32;
 
 /// A value that is checked as it is read, so that a wrong one is refused with its line.
 macro_rules! checked {
@@ -97,7 +99,7 @@ checked!(Pattern, "String": String => String, |pattern| match pattern.as_str() {
     _ if pattern.starts_with("nflog") => {
         Err("the firewall's log is no interface; its groups belong in [verdict], nflog-groups".to_owned())
     }
-    _ if pattern.len() > 64 || pattern.contains(['/', ' ']) => {
+    _ if pattern.len() > 64 || pattern.contains(|letter: char| letter == '/' || letter.is_whitespace() || letter.is_control()) => {
         Err(format!("'{}' is no interface", pattern.escape_debug()))
     }
     _ if pattern.len() > MAX_NAME && !pattern.contains('*') => {
@@ -115,7 +117,13 @@ checked!(NflogGroups, "Vec<u16>": Vec<u16> => Vec<u16>, |groups| {
     let mut once = groups.clone();
     once.sort_unstable();
     once.dedup();
-    if once.len() == groups.len() { Ok(groups) } else { Err("a group stands twice".to_owned()) }
+    if once.len() < groups.len() {
+        return Err("a group stands twice".to_owned());
+    }
+    if groups.len() > MAX_GROUPS {
+        return Err(format!("{} groups; at most {MAX_GROUPS}", groups.len()));
+    }
+    Ok(groups)
 });
 checked!(Network, "String": String => IpNet, |text| {
     let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
