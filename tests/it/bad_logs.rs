@@ -285,7 +285,7 @@ fn hostile_parquet_takes_bounded_memory_and_the_good_part_is_kept() {
     let converted = Converted::bounded(&changed);
     assert_eq!((converted.rows(), converted.ran.code), (2000, 1), "{}", converted.ran.stderr);
     let said = &converted.ran.stderr;
-    assert!(said.contains("line 1001: row group 1 is damaged, 1000 rows of it are lost: "), "{said}");
+    assert!(said.contains("line 1001: row group 1 cannot be read, 1000 rows of it are lost: "), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 
     // Joined to another, a file's footer would give that one's bytes.

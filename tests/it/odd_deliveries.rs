@@ -145,6 +145,26 @@ fn odd_files_are_read_whole() {
         ),
         ("lines packed again", zstd_of(&gzip(lines(1..3).as_bytes()))),
         ("two base64 words on a line", format!("{} {}\n", words(&envelope(&one)), words(&envelope(&two))).into_bytes()),
+        (
+            "CSV with row numbers, and with a space behind each comma",
+            format!(",{camel}\n0,{}\n1,{}\n", csv(1), csv(2).replace(',', ", ")).into_bytes(),
+        ),
+        (
+            "CSV of the table that Athena's guide had first",
+            format!(
+                "\"version\",\"account\",\"interfaceid\",\"sourceaddress\",\"destinationaddress\",\"sourceport\",\"destinationport\",\"protocol\",\"numpackets\",\"numbytes\",\"starttime\",\"endtime\",\"action\",\"logstatus\"\n{}\n{}\n",
+                csv(1),
+                csv(2)
+            )
+            .into_bytes(),
+        ),
+        (
+            "base64 words without line ends",
+            [words(&envelope(&one)), words(&format!("{} ", envelope(&two))), words(&format!("{}  ", envelope("")))]
+                .concat()
+                .into_bytes(),
+        ),
+        ("what the Kinesis command prints", format!(r#"{{"Records":[{{"Data":"{}"}}]}}"#, words(&envelope(&both))).into_bytes()),
         ("a list twice", format!(r#"{{"logEvents":[{one}],"logEvents":[{two}]}}"#).into_bytes()),
         ("a message twice", format!(r#"{{"message":"{}","message":"{}"}}"#, line(1), line(2)).into_bytes()),
         ("two lists", format!(r#"{{"Records":[{one}],"nextToken":"x","events":[{two}]}}"#).into_bytes()),
@@ -167,9 +187,32 @@ fn odd_files_are_read_whole() {
     let later = format!("{} x\n{} y\n", line(1), line(2));
     let format: Vec<String> = HEADER.split(' ').chain(["new-field"]).map(|name| format!("${{{name}}}")).collect();
     assert_eq!(ports("a later version, told", later.as_bytes(), &["--log-format", &format.join(" ")]), (vec![1, 2], 0));
+    // Told a format, a stream has lines of AWS's own too.
+    let told = HEADER.replace("packets", "pkt-srcaddr").replace(' ', "} ${");
+    let of_told = line(1).replacen('2', "3", 1).replace(" 6 1 40 ", " 6 10.0.0.1 40 ");
+    let format = format!("${{{told}}}");
+    let mixed = format!("{of_told}\n{}\n", line(2));
+    assert_eq!(ports("two formats, one of them told", mixed.as_bytes(), &["--log-format", &format]), (vec![1, 2], 0));
     let odd = format!("${{{}}}", swapped(HEADER).replace(' ', "} ${"));
     let members = [gzip(swapped(&line(1)).as_bytes()), gzip(swapped(&line(2)).as_bytes())].concat();
     assert_eq!(ports("gzip members without a line end, told", &members, &["--log-format", &odd]), (vec![1, 2], 0));
+}
+
+/// A format without a time: it is said what it is, and what it lacks.
+#[test]
+fn a_format_without_start_is_a_flow_log_that_cannot_be_placed() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = "instance-id interface-id srcaddr dstaddr pkt-srcaddr pkt-dstaddr\ni-1 eni-1 10.0.0.1 10.0.0.2 10.0.0.1 10.0.0.2\n";
+    let input = write(folder.path(), "input", content.as_bytes());
+    let said = run(converter().arg("inspect").arg(&input)).ended(0).text();
+    assert!(said.contains("VPC flow log, text") && said.contains("1: - (1)"), "{said}");
+    let options = ["--account-id", "123456789012", "--region", "us-east-1"];
+    run(converter().arg("convert").arg(&input).arg("--lake").arg(folder.path().join("lake")).args(options))
+        .ended(64)
+        .says("its records have no start");
+    let untold = write(folder.path(), "untold", b"5 1718530010 1718530070 10.0.0.1 10.0.0.2 443 6 ACCEPT OK\n");
+    let said = run(converter().arg("inspect").arg(untold)).ended(1).text();
+    assert!(said.contains("--log-format"), "{said}");
 }
 
 /// More than is held at once: every list of it, and what stands beside them.
@@ -206,6 +249,7 @@ fn of_what_is_packed_and_cut_off_the_good_part_is_kept() {
 #[test]
 fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
     let [one, two, three] = [1, 2, 3].map(message);
+    let both = format!("{one},{two}");
     let broken_header = format!("{} {}", swapped(HEADER), "x".repeat(70));
     for (name, content, expected) in [
         ("a bad first line", format!("garbage\n{}", lines(1..3)), vec![1, 2]),
@@ -215,6 +259,40 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
             envelope(&format!(r#"{one},{{"message":null}},{two},{{"x":1}},{{"message":"{{"}},{three}"#)),
             vec![1, 2, 3],
         ),
+        // Lines of other logs, in which names of fields are words.
+        (
+            "another log's line between",
+            [
+                envelope(&one),
+                envelope(r#"{"message":"level=info msg=\"request\" action=start type=http region=eu-west-1 bytes=7 version=2"}"#),
+                envelope(r#"{"message":"checking protocol version before start"}"#),
+                envelope(&two),
+            ]
+            .concat(),
+            vec![1, 2],
+        ),
+        (
+            "another log's line first",
+            [
+                envelope(r#"{"message":"checking protocol version before start"}"#),
+                envelope(r#"{"message":"date=2024-06-16 srcip=10.0.0.1 type=\"traffic\" action=\"start\" protocol=6 bytes=1 start=1"}"#),
+                envelope(&both),
+            ]
+            .concat(),
+            vec![1, 2],
+        ),
+        (
+            "another log's many lines first",
+            [envelope(&[r#"{"message":"START RequestId: 1"}"#; 300].join(",")), envelope(&both)].concat(),
+            vec![1, 2],
+        ),
+        // Two flow logs in one stream: the other is in a format that nobody told.
+        (
+            "a custom format among default lines",
+            format!("{}\n{}\n{}\n", line(1), line(3).replace("ACCEPT OK", "egress REJECT"), line(2)),
+            vec![1, 2],
+        ),
+        ("a version that a format does not have", format!("{}\n{}\n", line(1), line(2).replacen('2', "3", 1)), vec![1]),
         ("a bad event first", envelope(&format!(r#"{{"message":"hello"}},{one},{two}"#)), vec![1, 2]),
         ("a line that was cut off", format!("{one}\n{{\"message\":\"2 12\n{two}\n{three}\n"), vec![1, 2, 3]),
         ("a first line that was cut off", format!("{{\"message\":{{\n{one}\n{two}\n"), vec![1, 2]),

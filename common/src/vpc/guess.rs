@@ -27,21 +27,29 @@ pub fn default_header(line: &str) -> Option<Header> {
     } else {
         Header::of(&VERSIONS.into_iter().map(Format::up_to).find(|format| format.fields().len() == count)?)
     };
-    let record = parse_line(&header, line).ok().filter(is_plausible)?;
-    // More words than there are fields are those of a version that is not known here.
-    let newest = i64::from(all.version());
-    (header.unknown().is_empty() || record.int(Field::Version)? > newest).then_some(header)
+    let record = parse_line(&header, line).ok()?;
+    is_plausible(&record, &header).then_some(header)
 }
 
-/// Whether the words that have few values have one of them.
-fn is_plausible(record: &Record<'_>) -> bool {
+/// Whether a record that was read by a default header can be one of it: the words that have few values have one of them, and its
+/// version is none that only other fields have.
+#[must_use]
+pub fn is_plausible(record: &Record<'_>, header: &Header) -> bool {
+    let Some(version) = record.int(Field::Version) else {
+        return false;
+    };
+    // More words than there are fields are those of a version that is not known here.
+    let is_later = version > i64::from(header.version());
+    if is_later == header.unknown().is_empty() {
+        return false;
+    }
+
     let one_of = |field, known: &[&str]| match record.value(field) {
         Value::Text(text) => known.contains(&text),
         _ => true,
     };
     let transit_gateway = record.text(Field::ResourceType).is_some();
-    record.int(Field::Version).is_some()
-        && record.int(Field::Start).is_some()
+    record.int(Field::Start).is_some()
         && record.text(Field::LogStatus).is_some()
         && one_of(Field::LogStatus, &["OK", "NODATA", "SKIPDATA"])
         && one_of(Field::Action, &["ACCEPT", "REJECT"])
@@ -91,6 +99,8 @@ mod tests {
             RECORD.replace(" OK", " ACCEPT"),
             RECORD.replace("172.31.16.139", "eni-1"),
             format!("{RECORD} us-east-1"),
+            // A field of version 3 in the place of another.
+            RECORD.replacen('2', "3", 1).replace("eni-1235b8ca123456789", "vpc-1"),
             "a b c d e f g h i j k l m n".to_owned(),
             String::new(),
         ] {

@@ -50,7 +50,7 @@ const MAX_NAME: usize = 64;
 
 impl Header {
     /// Reads a header line (without its line end). A line is a header when every word could be a field name and `start`,
-    /// without which no record can be placed in time, is among them.
+    /// without which no record can be placed in time, is among them; or when nearly all of them are known.
     ///
     /// # Errors
     /// [`HeaderError`], saying what it is instead.
@@ -111,7 +111,7 @@ impl Header {
             }
             header.columns.push(column);
         }
-        if header.has(Field::Start) {
+        if header.has(Field::Start) || header.is_surely_one() {
             return Ok(header);
         }
         let found = shorten(line);
@@ -172,6 +172,26 @@ impl Header {
         &self.unknown
     }
 
+    /// Whether words that are a header by their form are no prose either: three fields or more, and hardly a name that is not
+    /// known.
+    #[must_use]
+    pub fn is_surely_one(&self) -> bool {
+        const FIELDS: usize = 3;
+        let known = self.columns.len() - self.unknown.len();
+        known >= FIELDS && self.unknown.len() * 4 <= known
+    }
+
+    /// The version that AWS prints in records of this format: the highest among the fields. A later one where there are fields that
+    /// the table does not know.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        let versions = self.columns.iter().filter_map(|column| match column {
+            Column::Known(field) => Some(field.info().version),
+            Column::Unknown(_) => None,
+        });
+        versions.max().unwrap_or_default()
+    }
+
     /// Whether a field has a column.
     #[must_use]
     pub fn has(&self, field: Field) -> bool {
@@ -188,7 +208,8 @@ fn could_be_a_name(word: &str) -> bool {
 /// The start of a text for a message: hostile lines are long and hold control characters.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
-    let mut start: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let shown = text.chars().take(SHOWN).map(|letter| if letter == UNIT_SEPARATOR { ' ' } else { letter });
+    let mut start: String = shown.flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {
         start.push('…');
     }

@@ -15,7 +15,7 @@ mod text;
 
 pub use field::{FIELD_COUNT, Field, FieldInfo, Kind};
 pub use format::{Format, FormatError};
-pub use guess::default_header;
+pub use guess::{default_header, is_plausible};
 pub use header::{Column, Header, HeaderError, UNIT_SEPARATOR};
 pub use key::{FileFormat, ObjectKey, Origin, Partitions, STAMP_INTERVAL, origin};
 #[cfg(feature = "parquet")]

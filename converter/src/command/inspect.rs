@@ -129,7 +129,8 @@ struct Found {
     /// Records by `version`.
     versions: BTreeMap<String, u64>,
     records: u64,
-    header_lines: u64,
+    /// Headers that differ from the first.
+    other_headers: u64,
     /// First start and last end, milliseconds since the epoch.
     span: Option<(i64, i64)>,
     rejects: u64,
@@ -139,17 +140,23 @@ struct Found {
 
 impl Found {
     fn read(&mut self, mut log: FlowLog<Source>) -> FlowLog<Source> {
+        let mut last: Option<Header> = None;
         loop {
             match log.next_item() {
-                Ok(Some(Item::Record { record, .. })) => self.record(&record),
+                Ok(Some(Item::Record { record, header, .. })) => {
+                    if last.as_ref() != Some(header) {
+                        self.other_headers += u64::from(last.is_some());
+                        last = Some(header.clone());
+                    }
+                    self.record(&record);
+                }
                 Ok(Some(Item::Reject(reject))) => {
                     self.rejects += 1;
                     if self.rejects <= SHOWN {
                         self.problems.push(format!("line {}: {}", reject.line, reject.reason));
                     }
                 }
-                Ok(Some(Item::Header)) => self.header_lines += 1,
-                Ok(Some(Item::Comment)) => {}
+                Ok(Some(Item::Header | Item::Comment)) => {}
                 Ok(None) => return log,
                 Err(damage) => {
                     self.damage = Some(damage);
@@ -181,9 +188,9 @@ impl Found {
     fn text(&self, log: &FlowLog<Source>, packed: &str) -> String {
         let header = log.header();
         let headers = match log.headers() {
+            _ if self.other_headers > 0 => ", in several formats, of which the first is shown",
             Headers::Given => ", without header, read by --log-format",
             Headers::Default => ", without header, in a default format",
-            Headers::InFile if self.header_lines > 0 => ", several headers, of which the last is shown",
             Headers::InFile => "",
         };
         let known: Vec<Field> = Field::all().filter(|field| header.has(*field)).collect();

@@ -4,7 +4,7 @@ use csv_core::{ReadRecordResult, Reader};
 
 use flowlake_common::vpc::{Field, Kind};
 
-use super::made::{Made, MadeKind, column_name, column_names, is_number, whole_number};
+use super::made::{Made, MadeKind, column_name, column_names};
 
 /// Columns that a row may have.
 const MAX_COLUMNS: usize = 1024;
@@ -36,7 +36,7 @@ enum Columns {
 pub(super) fn begins_csv(line: &[u8]) -> bool {
     line.contains(&b',')
         && !line.contains(&b'{')
-        && line.first().is_some_and(|first| b"\"@".contains(first) || first.is_ascii_alphabetic())
+        && line.first().is_some_and(|first| b"\"@,".contains(first) || first.is_ascii_alphabetic())
 }
 
 /// Whether a line can only be the header row of a flow log in CSV.
@@ -78,7 +78,11 @@ impl Rows {
                 }
                 for (column, name) in names.iter().enumerate() {
                     let value = self.value(column)?;
-                    made.word(if is_number(name) { whole_number(value) } else { value });
+                    // Some put a space behind the comma. No field's value has one.
+                    match Field::named(name) {
+                        Some(_) => made.numeric(name, value.trim_ascii()),
+                        None => made.word(value),
+                    }
                 }
                 made.finish(number, MadeKind::Line);
             }
@@ -91,7 +95,10 @@ impl Rows {
         const FIELDS: usize = 3;
         let names = || (0..self.count).filter_map(|column| self.value(column).ok()).map(column_name);
         let is_message = |name: &str| MESSAGES.iter().any(|message| column_name(message) == name);
-        let could_be = |value: &str| value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '@');
+        // A column of row numbers has no name.
+        let could_be = |value: &str| {
+            value.is_empty() || value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '@')
+        };
         let all = (0..self.count).all(|column| self.value(column).is_ok_and(could_be));
         let places = all && names().any(|name| name == Field::Start.name() || is_message(&name));
         let known = names().filter(|name| Field::named(name).is_some() || is_message(name));

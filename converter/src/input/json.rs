@@ -48,8 +48,8 @@ const WRAPPERS: [&str; 2] = ["awslogs", "kinesis"];
 /// Keys that hold the line itself, as delivered, as Logs Insights exports it, and as OpenTelemetry calls it.
 const MESSAGES: [&str; 3] = ["message", "@message", "body"];
 
-/// Key of a packed subscription, in base64.
-const DATA: &str = "data";
+/// Keys of a packed subscription, in base64: of a delivery, and of what the Kinesis command prints.
+const DATA: [&str; 2] = ["data", "Data"];
 
 /// Whether under a key, with its quotes, a list stands whose elements may be read one by one.
 pub(super) fn is_list(key: &[u8]) -> bool {
@@ -58,7 +58,7 @@ pub(super) fn is_list(key: &[u8]) -> bool {
 
 /// Whether under a key, with its quotes, something stands that is read.
 pub(super) fn is_sought(key: &[u8]) -> bool {
-    is_list(key) || WRAPPERS.iter().chain(&MESSAGES).chain(&[DATA]).any(|sought| is_quoted(key, sought))
+    is_list(key) || WRAPPERS.iter().chain(&MESSAGES).chain(&DATA).any(|sought| is_quoted(key, sought))
 }
 
 fn is_quoted(key: &[u8], name: &str) -> bool {
@@ -236,7 +236,7 @@ impl Walk<'_> {
             }
         }
         let has_said = said().next().is_some() || nested().next().is_some();
-        match object.get(DATA) {
+        match DATA.iter().find_map(|key| object.get(key)) {
             // Beside a message it may be anything.
             Some(data) if !has_said || is_packed(data) => self.base64(string(data)?.as_bytes(), depth),
             _ if has_said => Ok(()),

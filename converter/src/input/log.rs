@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io::Read, str};
 
 use ::parquet::file::reader::ChunkReader;
-use flowlake_common::vpc::{Column, Field, Header, Record, default_header, parse_line};
+use flowlake_common::vpc::{Field, Header, Record, default_header, is_plausible, parse_line};
 
 use super::{
     csv,
@@ -13,8 +13,10 @@ use super::{
     sensor::Sensor,
 };
 
-/// Values before the first record that may give none; what has more of them is no flow log.
+/// Lines before the first record that may give none; what has more of them is no flow log.
 const MAX_BEFORE: usize = 100;
+/// Of messages so many, and bytes: a stream has other logs' too.
+const MAX_MESSAGES_BEFORE: (usize, usize) = (100_000, 16 << 20);
 
 /// A file that is no flow log, as far as it can be told.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +143,7 @@ impl<R: Read> FlowLog<R> {
         if rows.is_packed_parquet() {
             return no("a Parquet file that was packed again; unpack it first, with gunzip or unzstd".to_owned());
         }
-        let (mut comments, mut before) = (false, VecDeque::new());
+        let (mut comments, mut before, mut kept) = (false, VecDeque::new(), 0);
         // A header that cannot be read: by AWS's order its records would be read wrongly.
         let mut broken = false;
         // A log may be cut at its start, say: what can be read of it is read.
@@ -168,7 +170,8 @@ impl<R: Read> FlowLog<R> {
                         continue;
                     }
                     match (read_header(bytes), headerless(bytes, told)) {
-                        (Ok(header), _) if before.is_empty() || is_surely_a_header(&header) => {
+                        // What comes in messages may be any log's.
+                        (Ok(header), _) if before.is_empty() && dialect == Dialect::Text || header.is_surely_one() => {
                             break (Some(header), None, Headers::InFile);
                         }
                         (_, Some(_)) if broken && told.is_none() => (UNREADABLE_HEADER.to_owned(), bytes, true),
@@ -179,7 +182,7 @@ impl<R: Read> FlowLog<R> {
                         (Err(error), None) if told.is_some() => {
                             (format!("{error}, and not of the format that --log-format gives"), bytes, true)
                         }
-                        (Err(error), None) => (error, bytes, true),
+                        (Err(error), None) => (format!("{error}; {NO_FORMAT}"), bytes, true),
                         (Ok(_), None) => ("no line of a flow log".to_owned(), bytes, true),
                     }
                 }
@@ -191,8 +194,11 @@ impl<R: Read> FlowLog<R> {
                 Row::Bad(reason, bytes) => (reason.to_owned(), bytes, false),
             };
             broken |= resembles_a_header(&String::from_utf8_lossy(bytes));
+            kept += bytes.len();
             before.push_back(Before { line, reason, bytes: bytes.to_vec(), whole });
-            if before.len() == MAX_BEFORE
+            let is_text = dialect == Dialect::Text;
+            let too_many = if is_text { before.len() == MAX_BEFORE } else { before.len() == MAX_MESSAGES_BEFORE.0 };
+            if (too_many || !is_text && kept > MAX_MESSAGES_BEFORE.1)
                 && let Some(Before { line, reason, .. }) = before.pop_front()
             {
                 return no(not_read(dialect, line, reason));
@@ -318,8 +324,15 @@ impl<R: Read> FlowLog<R> {
         if let Some(header) = plain
             && !is_foreign(header)
         {
+            // Where each line tells its own format, one by which it can be read is not yet its own.
+            let is_default = |record: &Record<'_>| match headers {
+                Headers::InFile => true,
+                Headers::Default => is_plausible(record, header),
+                Headers::Given => !is_of_a_default(record, header, text),
+            };
             match parse_line(header, text) {
-                Ok(record) => return Ok(read_by(plain.as_ref(), number, text, record)),
+                Ok(record) if is_default(&record) => return Ok(read_by(plain.as_ref(), number, text, record)),
+                Ok(_) => NOT_DEFAULT.clone_into(&mut wrong),
                 Err(error) => wrong = error.to_string(),
             }
             // A line of an export that was kept with its time.
@@ -332,16 +345,21 @@ impl<R: Read> FlowLog<R> {
         }
         // A header again, of this file or of one that was joined to it; or a line that tells its own format.
         let again = match Header::parse(text) {
-            Ok(again) if Some(&again) == plain.as_ref() || is_surely_a_header(&again) => Some(again),
+            Ok(again) if Some(&again) == plain.as_ref() || again.is_surely_one() => Some(again),
             _ => None,
         };
         if let Some(again) = again {
             (*plain, *headers, *broken) = (Some(again), Headers::InFile, false);
             return Ok(Some(Item::Header));
         }
-        if (*headers == Headers::Default || plain.is_none() && !*broken)
-            && let Some((other, whose)) = headerless(bytes, told.as_ref())
-        {
+        let own = match headers {
+            Headers::InFile if plain.is_none() && !*broken => headerless(bytes, told.as_ref()),
+            Headers::InFile => None,
+            Headers::Default => headerless(bytes, told.as_ref()),
+            // Several flow logs may share a stream, one of them in a format of AWS's.
+            Headers::Given => headerless(bytes, told.as_ref()).or_else(|| headerless(bytes, None)),
+        };
+        if let Some((other, whose)) = own {
             if is_foreign(&other) {
                 return Ok(reject(number, foreign(), bytes, first, true));
             }
@@ -370,6 +388,8 @@ fn read_by<'a>(header: Option<&'a Header>, line: u64, text: &'a str, record: Rec
 
 /// The mark of the byte order, which files begin with that were joined.
 const MARK: &str = "\u{feff}";
+const NOT_DEFAULT: &str = "none of AWS's own formats; if it has no header line, --log-format tells its format";
+const NO_FORMAT: &str = "if its lines have no header and are in a format of your own, say it with --log-format";
 const CUT_OFF: &str = "cut off: the file cannot be read on";
 const UNREADABLE_HEADER: &str = "the header before it cannot be read";
 const NO_FLOWS: &str = "events of Suricata's, none of them a flow: its eve-log needs the types flow or netflow";
@@ -381,18 +401,28 @@ fn not_read(dialect: Dialect, line: u64, reason: String) -> String {
 /// The header of a line that has none above it: the one that was told, or of AWS's formats.
 fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     let line = behind_timestamp(str::from_utf8(line).ok()?);
-    match told {
-        Some(header) => parse_line(header, line).is_ok().then(|| (header.clone(), Headers::Given)),
-        None => default_header(line).map(|header| (header, Headers::Default)),
-    }
+    let Some(header) = told else {
+        return default_header(line).map(|header| (header, Headers::Default));
+    };
+    let record = parse_line(header, line).ok()?;
+    (!is_of_a_default(&record, header, line)).then(|| (header.clone(), Headers::Given))
 }
 
-/// Whether a line has names of fields where a record would have values, whatever stands between them.
+/// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one.
+fn is_of_a_default(record: &Record<'_>, told: &Header, line: &str) -> bool {
+    let version = record.int(Field::Version);
+    version.is_some_and(|version| version != i64::from(told.version()))
+        && default_header(line).is_some_and(|default| version == Some(i64::from(default.version())))
+}
+
+/// Whether a line has names of fields where a record would have values, whatever stands between them. A line of another log has
+/// some of these words too: they are few among its others, or no words of their own, as in `action=start`.
 fn resembles_a_header(text: &str) -> bool {
-    const FIELDS: usize = 3;
-    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_');
-    let names = words.filter(|word| Field::named(&word.to_ascii_lowercase().replace('_', "-")).is_some());
-    names.take(FIELDS).count() == FIELDS
+    const FIELDS: usize = 5;
+    let between = |letter: char| letter.is_whitespace() || ",;|\u{1f}".contains(letter);
+    let words = || text.split(between).map(|word| word.trim_matches(['"', '\''])).filter(|word| !word.is_empty());
+    let names = words().filter(|word| Field::named(&word.to_ascii_lowercase().replace('_', "-")).is_some()).count();
+    names >= FIELDS && names * 3 >= words().take(names * 3 + 1).count()
 }
 
 /// What CloudWatch Logs exports to S3 has the event's time before each line.
@@ -412,20 +442,14 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
 #[must_use]
 pub fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
     let line = line.strip_prefix(MARK.as_bytes()).unwrap_or(line);
-    read_header(line).is_ok_and(|header| is_surely_a_header(&header))
+    read_header(line).is_ok_and(|header| header.is_surely_one())
         || headerless(line, told).is_some()
         || csv::begins_a_log(line.trim_ascii_end())
 }
 
-/// In the middle of a file a header says more than the one word without which it is none.
-fn is_surely_a_header(header: &Header) -> bool {
-    const FIELDS: usize = 3;
-    header.columns().iter().filter(|column| matches!(column, Column::Known(_))).count() >= FIELDS
-}
-
 /// Whether the records of one header could be read by another.
 fn is_as_long(header: &Header, other: Option<&Header>) -> bool {
-    other.is_none_or(|other| other.columns().len() == header.columns().len())
+    other.is_some_and(|other| other.columns().len() == header.columns().len())
 }
 
 fn read_header(line: &[u8]) -> Result<Header, String> {

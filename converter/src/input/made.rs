@@ -181,8 +181,18 @@ impl Made {
 /// The fields by their names' letters alone: exports write them in several ways (`log_status`, `logStatus`).
 static FIELDS: LazyLock<HashMap<String, &'static str>> =
     LazyLock::new(|| Field::all().map(|field| (squash(field.name()), field.name())).collect());
-/// Names of their own that CloudWatch Logs gives to two fields.
-const ALIASES: [(&str, &str); 2] = [("startTime", "start"), ("endTime", "end")];
+/// Other names of fields, by their letters alone: those of CloudWatch Logs, and of the table that Athena's guide had first.
+const ALIASES: [(&str, &str); 9] = [
+    ("starttime", "start"),
+    ("endtime", "end"),
+    ("account", "account-id"),
+    ("sourceaddress", "srcaddr"),
+    ("destinationaddress", "dstaddr"),
+    ("sourceport", "srcport"),
+    ("destinationport", "dstport"),
+    ("numpackets", "packets"),
+    ("numbytes", "bytes"),
+];
 
 fn squash(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
@@ -192,7 +202,7 @@ fn squash(name: &str) -> String {
 /// may have.
 pub(super) fn column_name(name: &str) -> Cow<'_, str> {
     const MAX_NAME: usize = 64;
-    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == squash(name)) {
         return Cow::Borrowed(field);
     }
     if let Some(field) = FIELDS.get(&squash(name)) {
@@ -216,8 +226,8 @@ pub(super) fn column_names(names: impl Iterator<Item = impl AsRef<str>>) -> Vec<
     let mut unique = Vec::new();
     for name in &names {
         // Where the field itself is there, another that is called like it in places is none.
-        let alias = ALIASES.iter().find(|(alias, field)| *alias == name.as_ref() && is_there(field));
-        let name = alias.map_or_else(|| column_name(name.as_ref()).into_owned(), |(alias, _)| alias.to_lowercase());
+        let alias = ALIASES.iter().find(|(alias, field)| *alias == squash(name.as_ref()) && is_there(field));
+        let name = alias.map_or_else(|| column_name(name.as_ref()).into_owned(), |(alias, _)| (*alias).to_owned());
         let mut kept = name.clone();
         let mut number = 1;
         while !taken.insert(kept.replace('_', "-")) {

@@ -160,7 +160,7 @@ impl Batches {
     /// Goes on with the next row group.
     fn pass_over_group(&mut self, why: &str, made: &mut Made) -> Result<bool, Damage> {
         let (group, owed) = (self.group, self.owed);
-        made.bad(self.rows + 1, format!("row group {group} is damaged, {owed} rows of it are lost: {why}"), b"");
+        made.bad(self.rows + 1, format!("row group {group} cannot be read, {owed} rows of it are lost: {why}"), b"");
         self.rows = self.rows.saturating_add(owed);
         (self.reader, self.owed, self.group) = (None, 0, group + 1);
         Ok(true)
@@ -245,7 +245,9 @@ impl Column {
             Self::Number(array) if array.is_valid(row) => {
                 made.numeric(name, itoa::Buffer::new().format(array.value(row)));
             }
-            Self::Float(array) if array.is_valid(row) => made.numeric(name, &array.value(row).to_string()),
+            Self::Float(array) if array.is_valid(row) && !array.value(row).is_nan() => {
+                made.numeric(name, &array.value(row).to_string());
+            }
             Self::Text(array) if array.is_valid(row) => made.word(text(array.value(row))),
             Self::Binary(array) if array.is_valid(row) => made.word(&String::from_utf8_lossy(array.value(row))),
             Self::Day(array) if array.is_valid(row) => {

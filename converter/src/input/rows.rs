@@ -276,8 +276,12 @@ fn next_value<R: Read>(
         Value::Bare(bytes) if dialect == Dialect::Base64 && is_base64(bytes) => {
             // A word may be broken into lines; how gzip begins tells where the next one does.
             let words = bytes.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+            // What comes behind the padding is another word.
+            let words = words.flat_map(|word| word.split_inclusive(|byte| *byte == b'='));
             for part in words.filter(|part| !part.is_empty()) {
-                if let Some((_, word)) = known.word.as_mut().filter(|_| !part.starts_with(BASE64_GZIP)) {
+                let has_ended = |word: &[u8]| word.ends_with(b"=") && part != b"=";
+                let goes_on = |word: &[u8]| !part.starts_with(BASE64_GZIP) && !has_ended(word);
+                if let Some((_, word)) = known.word.as_mut().filter(|(_, word)| goes_on(word)) {
                     if word.len() + part.len() <= MAX_VALUE {
                         word.extend_from_slice(part);
                     }

@@ -45,6 +45,12 @@ impl<'a> Placer<'a> {
     /// The message naming the option that is missing.
     pub(super) fn can_place(&self, header: &Header) -> Result<(), String> {
         let (settings, path) = (self.settings, self.path);
+        if !header.has(Field::Start) {
+            return Err(
+                "its records have no start, without which no row has a time; add ${start} to the flow log's format"
+                    .to_owned(),
+            );
+        }
         if !header.has(Field::AccountId) && settings.account_id.is_none() && path.account_id.is_none() {
             return Err("neither its records nor its path tell the account; give --account-id".to_owned());
         }
