@@ -208,7 +208,7 @@ fn drops_of_a_bridge_are_given_to_no_port_by_guess() {
     crate::support::write(&lab.path(""), "rules.nft", rules.as_bytes());
     lab.shell(&lab.host, &format!("nft -f {}", lab.path("rules.nft").display())).ended(0);
     let running = lab.agent("[verdict]\nnflog-groups = [5]\n[[capture]]\ninterface = \"in*\"\n");
-    running.wait_for("br0 is not captured, and several of its parts are");
+    running.wait_for("br0 is not captured, but a part of it is");
     send(&lab, &lab.outside, "60 100 10.9.0.2 7032");
     thread::sleep(Duration::from_millis(1500));
     let said = running.stop();

@@ -152,9 +152,23 @@ fn below_mpls_an_address_is_not_taken_for_ip() {
             ran.says("1 not recorded: not IP");
         }
     }
-    for ether_type in [[8, 0], [8, 6], [0x81, 0], [0x86, 0xdd]] {
+    // Cut by the snap length.
+    for first in [0x48, 0x60] {
+        let mut frame = Link::Ethernet.frame(&inside(true));
+        frame[..6].copy_from_slice(&[first, 0xa4, 0x4c, 1, 2, 3]);
+        let frame = [&label[..], &frame].concat();
+        let cut = Seen { frame: frame[..100].to_vec(), ..Seen::whole(0, frame) };
+        let file = write(folder.path(), "c.pcap", &Pcap::default().write(1, &[cut]));
+        let ran = run(agent().args(["replay", "--log-format", "${srcaddr} ${bytes}"]).arg(file)).ended(0);
+        assert_eq!(ran.text().lines().nth(1), Some("2001:db8::1 160"));
+    }
+    // What looks like a header of ARP or IPv6 stands there, too.
+    for (ether_type, behind) in
+        [([8, 0], [0; 4]), ([8, 6], [0, 1, 8, 0]), ([0x81, 0], [0; 4]), ([0x86, 0xdd], [0x60, 0, 0, 0])]
+    {
         let mut packet = inside(true);
         packet[12..14].copy_from_slice(&ether_type);
+        packet[14..18].copy_from_slice(&behind);
         let seen = [Seen::whole(0, [&label[..], &packet].concat())];
         let file = write(folder.path(), "c.pcap", &Pcap::default().write(1, &seen));
         let ran = run(agent().args(["replay", "--log-format", "${bytes}"]).arg(file)).ended(0);

@@ -136,6 +136,19 @@ fn drops_meet_their_packets_whatever_the_order() {
             (0..70_000).map(|number| 7200 + number / 140).chain(0..500).map(drop).collect(),
             (0, 70_500),
         ),
+        ("a log that goes on for long", (0..300).map(frame).collect(), (0..20_000).map(drop).collect(), (0, 20_000)),
+        (
+            "a packet of another year first, and all dropped for long",
+            [far].into_iter().chain(0..9000).map(frame).collect(),
+            (0..9000).map(drop).collect(),
+            (1, 9000),
+        ),
+        (
+            "both clocks set back by hours",
+            (100_000..104_200).chain(0..5000).map(frame).collect(),
+            (100_000..104_200).chain(0..5000).map(drop).collect(),
+            (0, 9200),
+        ),
         ("the log turned round", (0..500).map(frame).collect(), (0..500).rev().map(drop).collect(), (0, 500)),
     ] {
         let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
@@ -166,6 +179,16 @@ fn fragments_that_are_dropped_one_by_one_meet_their_flow() {
         let ran = replay(&[&tap, &log]).ended(0);
         assert_eq!(actions(&ran), expected);
         assert!(lines(&ran).iter().all(|line| line.starts_with("7 8 ")), "{}", ran.text());
+    }
+    // The later one first, in both.
+    let turned = |time: u64| [(time, &later), (time + 1, &first)];
+    for (dropped, expected) in [(&turned(0)[..], (0, 2)), (&turned(0)[..1], (1, 1))] {
+        let tap: Vec<Seen> = turned(0).iter().map(|(time, packet)| Seen::whole(T + time, (*packet).clone())).collect();
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(101, &tap));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &drops(dropped)));
+        let ran = replay(&[&tap, &log]).ended(0);
+        assert_eq!(actions(&ran), expected, "{}", ran.text());
+        assert!(lines(&ran).iter().any(|line| line.starts_with("7 8 1 ")), "{}", ran.text());
     }
     // The later fragment alone, where a packet or a drop before is of another time, or the log is ahead of the capture.
     let seen = |packets: &[(u64, &Vec<u8>)]| -> Vec<Seen> {

@@ -2,6 +2,7 @@
 //!
 //! Reads no clock and no identity of this machine: the same input and options give the same bytes.
 
+mod drops;
 mod input;
 mod settings;
 mod verdict;
@@ -226,9 +227,6 @@ impl Replay {
 
     fn finish(mut self) -> io::Result<Outcome> {
         let Self { observer, verdicts, written, identity, .. } = &mut self;
-        if let Some(verdicts) = verdicts {
-            verdicts.capture_ended();
-        }
         observer.windows().close_all(|part| written.part(identity, verdicts.as_mut(), part))?;
         if let Some(mut verdicts) = self.verdicts.take() {
             let (written, identity) = (&mut self.written, &self.identity);

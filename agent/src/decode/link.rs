@@ -74,35 +74,62 @@ pub(super) struct Link {
     pub(super) time_us: Option<i64>,
 }
 
+/// How far a frame may be looked through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Headers.
+    pub(super) depth: usize,
+    /// Bytes that the frame had on the wire behind those that were captured.
+    pub(super) not_captured: usize,
+}
+
+impl Reach {
+    /// Of a frame.
+    fn of(frame: &[u8], wire_length: u32) -> Self {
+        let wire_length = usize::try_from(wire_length).unwrap_or(usize::MAX);
+        Self { depth: MAX_DEPTH, not_captured: wire_length.saturating_sub(frame.len()) }
+    }
+
+    /// One header less.
+    fn less(self) -> Result<Self, Undecoded> {
+        Ok(Self { depth: self.depth.checked_sub(1).ok_or(Undecoded::Malformed)?, ..self })
+    }
+
+    fn half(self) -> Self {
+        Self { depth: self.depth / 2, ..self }
+    }
+}
+
 /// Finds the IP header of a frame.
 #[inline]
-pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
+pub(super) fn strip(link_type: u16, frame: &[u8], wire_length: u32) -> Result<Link, Undecoded> {
+    let reach = Reach::of(frame, wire_length);
     let (mut direction, mut dropped, mut time_us) = (None, None, None);
     let header_length = match link_type {
-        LINKTYPE_ETHERNET => ethernet(frame, 0, MAX_DEPTH),
+        LINKTYPE_ETHERNET => ethernet(frame, 0, reach),
         raw if LINKTYPES_RAW.contains(&raw) => Ok(0),
         LINKTYPE_IPV4 => ip(frame, 0, 4),
         LINKTYPE_IPV6 => ip(frame, 0, 6),
         LINKTYPE_LINUX_SLL => {
             let protocol = ether_type_at(frame, 14)?;
             direction = Some(cooked_direction(frame[1]));
-            ether_payload(frame, SLL_HEADER, protocol, MAX_DEPTH)
+            ether_payload(frame, SLL_HEADER, protocol, reach)
         }
         LINKTYPE_LINUX_SLL2 => {
             let protocol = ether_type_at(frame, 0)?;
             direction = Some(cooked_direction(*frame.get(10).ok_or(Undecoded::CutOff)?));
-            ether_payload(frame, SLL2_HEADER, protocol, MAX_DEPTH)
+            ether_payload(frame, SLL2_HEADER, protocol, reach)
         }
         LINKTYPE_NULL | LINKTYPE_LOOP => address_family(frame),
-        LINKTYPE_PPP | LINKTYPE_PPP_HDLC => point_to_point(frame, 0, MAX_DEPTH),
+        LINKTYPE_PPP | LINKTYPE_PPP_HDLC => point_to_point(frame, 0, reach),
         LINKTYPE_PPP_WITH_DIR => {
             let sent = *frame.first().ok_or(Undecoded::CutOff)? != 0;
             direction = Some(if sent { Direction::Egress } else { Direction::Ingress });
-            point_to_point(frame, 1, MAX_DEPTH)
+            point_to_point(frame, 1, reach)
         }
-        LINKTYPE_PPP_ETHER => point_to_point(frame, PPPOE_HEADER, MAX_DEPTH),
-        LINKTYPE_C_HDLC => ether_payload(frame, 4, ether_type_at(frame, 2)?, MAX_DEPTH),
-        LINKTYPE_MPLS => mpls(frame, 0, MAX_DEPTH),
+        LINKTYPE_PPP_ETHER => point_to_point(frame, PPPOE_HEADER, reach),
+        LINKTYPE_C_HDLC => ether_payload(frame, 4, ether_type_at(frame, 2)?, reach),
+        LINKTYPE_MPLS => mpls(frame, 0, reach),
         LINKTYPE_NFLOG => {
             let logged = nflog::decode(frame)?;
             (direction, dropped, time_us) = (logged.direction, Some(logged.dropped), logged.time_us);
@@ -117,9 +144,9 @@ pub(super) fn strip(link_type: u16, frame: &[u8]) -> Result<Link, Undecoded> {
 }
 
 /// An Ethernet frame that starts at `start`; also what tunnels and pseudowires carry. Gives where its IP header starts.
-pub(super) fn ethernet(frame: &[u8], start: usize, depth: usize) -> Result<usize, Undecoded> {
+pub(super) fn ethernet(frame: &[u8], start: usize, reach: Reach) -> Result<usize, Undecoded> {
     let behind = start + ETHERNET_HEADER;
-    ether_payload(frame, behind, ether_type_at(frame, behind - 2)?, depth)
+    ether_payload(frame, behind, ether_type_at(frame, behind - 2)?, reach)
 }
 
 /// An IP header that something in front of it announced by its version. What says otherwise of itself no stack would take.
@@ -135,10 +162,10 @@ pub(super) fn ether_payload(
     frame: &[u8],
     mut at: usize,
     mut ether_type: EtherType,
-    mut depth: usize,
+    mut reach: Reach,
 ) -> Result<usize, Undecoded> {
     loop {
-        depth = depth.checked_sub(1).ok_or(Undecoded::Malformed)?;
+        reach = reach.less()?;
         let tag = match ether_type {
             ether_type::IPV4 => return ip(frame, at, 4),
             ether_type::IPV6 => return ip(frame, at, 6),
@@ -155,11 +182,11 @@ pub(super) fn ether_payload(
                 Some(llc) if llc == SNAP_OVER_LLC => SNAP,
                 _ => return Err(Undecoded::NotIp),
             },
-            MPLS | MPLS_MULTICAST => return mpls(frame, at, depth),
+            MPLS | MPLS_MULTICAST => return mpls(frame, at, reach),
             // Two bytes of forwarding tag and time to live.
-            FABRIC_PATH => return ethernet(frame, at + 2, depth),
-            SERVICE_CHAIN => return service_header(frame, at, depth),
-            PPPOE_SESSION => return point_to_point(frame, at + PPPOE_HEADER, depth),
+            FABRIC_PATH => return ethernet(frame, at + 2, reach),
+            SERVICE_CHAIN => return service_header(frame, at, reach),
+            PPPOE_SESSION => return point_to_point(frame, at + PPPOE_HEADER, reach),
             _ => return Err(Undecoded::NotIp),
         };
         ether_type = ether_type_at(frame, at + tag - 2)?;
@@ -168,7 +195,7 @@ pub(super) fn ether_payload(
 }
 
 /// A network service header (RFC 8300) of any length.
-fn service_header(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undecoded> {
+fn service_header(frame: &[u8], at: usize, reach: Reach) -> Result<usize, Undecoded> {
     const IP: [u8; 2] = [1, 2];
     const ETHERNET: u8 = 3;
     const MPLS: u8 = 5;
@@ -176,8 +203,8 @@ fn service_header(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undeco
     let behind = at + usize::from(base[1] & 0x3f) * 4;
     match base[3] {
         ip if IP.contains(&ip) => Ok(behind),
-        ETHERNET => ethernet(frame, behind, depth),
-        MPLS => mpls(frame, behind, depth),
+        ETHERNET => ethernet(frame, behind, reach),
+        MPLS => mpls(frame, behind, reach),
         _ => Err(Undecoded::NotIp),
     }
 }
@@ -194,20 +221,20 @@ fn security_tag(frame: &[u8], at: usize) -> Result<usize, Undecoded> {
 }
 
 /// A PPP frame, or Cisco's HDLC under the same link type.
-fn point_to_point(frame: &[u8], at: usize, depth: usize) -> Result<usize, Undecoded> {
+fn point_to_point(frame: &[u8], at: usize, reach: Reach) -> Result<usize, Undecoded> {
     match ppp::protocol(frame, at)? {
         (ppp::Protocol::Ip, at) => Ok(at),
-        (ppp::Protocol::Mpls, at) => mpls(frame, at, depth),
-        (ppp::Protocol::Ether(ether_type), at) => ether_payload(frame, at, ether_type, depth),
+        (ppp::Protocol::Mpls, at) => mpls(frame, at, reach),
+        (ppp::Protocol::Ether(ether_type), at) => ether_payload(frame, at, ether_type, reach),
         (ppp::Protocol::Other, _) => Err(Undecoded::NotIp),
     }
 }
 
 /// A stack of labels (RFC 3032). What is below its bottom is told by its first four bits: IP, or an Ethernet pseudowire
 /// with its control word (RFC 4385), or one without, which may begin with the same bits as IP.
-fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecoded> {
+fn mpls(frame: &[u8], mut at: usize, mut reach: Reach) -> Result<usize, Undecoded> {
     loop {
-        depth = depth.checked_sub(1).ok_or(Undecoded::Malformed)?;
+        reach = reach.less()?;
         let bottom = frame.get(at + 2).ok_or(Undecoded::CutOff)? & 1 == 1;
         at += MPLS_LABEL;
         if bottom {
@@ -216,37 +243,45 @@ fn mpls(frame: &[u8], mut at: usize, mut depth: usize) -> Result<usize, Undecode
     }
     match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
         // An address may begin like an IP header.
-        4 if !is_ipv4_header(frame, at) && is_ethernet_frame(frame, at) => ethernet(frame, at, depth),
-        6 if is_ethernet_frame(frame, at) => ethernet(frame, at, depth),
+        4 | 6 if !is_ip_packet(frame, at, reach) && is_ethernet_frame(frame, at, reach) => ethernet(frame, at, reach),
         4 | 6 => Ok(at),
         // Either way only half as deep: a frame of nothing but these would be looked at exponentially often.
-        0 => ethernet(frame, at + 4, depth / 2).or_else(|_| ethernet(frame, at, depth / 2)),
-        _ => ethernet(frame, at, depth),
+        0 => ethernet(frame, at + 4, reach.half()).or_else(|_| ethernet(frame, at, reach.half())),
+        _ => ethernet(frame, at, reach),
     }
 }
 
-/// Whether an IPv4 header stands here, by its checksum.
-fn is_ipv4_header(frame: &[u8], at: usize) -> bool {
-    let header = frame.get(at..).and_then(|packet| Ipv4HeaderSlice::from_slice(packet).ok());
-    header.is_some_and(|header| header.header_checksum() == header.to_header().calc_header_checksum())
+/// Whether a packet stands here, by what its header says of itself: IPv4's checksum, or that what is there is as long as it says.
+fn is_ip_packet(frame: &[u8], at: usize, reach: Reach) -> bool {
+    const IPV6_HEADER: usize = 40;
+    /// The least payload of an Ethernet frame: a shorter packet is padded.
+    const PADDED: usize = 46;
+    let Some(packet) = frame.get(at..).filter(|packet| !packet.is_empty()) else {
+        return false;
+    };
+    let there = packet.len() + reach.not_captured;
+    let two = |at: usize| packet.get(at..at + 2).map(|two| usize::from(two[0]) << 8 | usize::from(two[1]));
+    let is_as_long = |length: usize| length == there || length < there && there <= PADDED;
+    match packet[0] >> 4 {
+        4 => {
+            let header = Ipv4HeaderSlice::from_slice(packet).ok();
+            header.is_some_and(|header| header.header_checksum() == header.to_header().calc_header_checksum())
+                || packet[0] & 15 >= 5 && two(2).is_some_and(is_as_long)
+        }
+        6 => two(4).is_some_and(|length| is_as_long(length + IPV6_HEADER)),
+        _ => false,
+    }
 }
 
-/// Whether an Ethernet frame stands here, by what it carries: that it holds IP or ARP cannot well be chance.
-fn is_ethernet_frame(frame: &[u8], at: usize) -> bool {
-    const IPV6_HEADER: usize = 40;
+/// Whether an Ethernet frame stands here, by what it carries.
+fn is_ethernet_frame(frame: &[u8], at: usize, reach: Reach) -> bool {
     let mut at = at + ETHERNET_HEADER;
     for _ in 0..MAX_DEPTH {
-        let payload = frame.get(at..).unwrap_or_default();
         match ether_type_at(frame, at - 2) {
             Ok(ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING) => at += VLAN_TAG,
-            Ok(ether_type::IPV4) => return is_ipv4_header(frame, at),
-            Ok(ether_type::IPV6) => {
-                let length = payload.get(4..6).map_or(usize::MAX, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
-                return payload.first().is_some_and(|first| first >> 4 == 6)
-                    && length.saturating_add(IPV6_HEADER) <= payload.len();
-            }
+            Ok(ether_type::IPV4 | ether_type::IPV6) => return is_ip_packet(frame, at, reach),
             // Over Ethernet, for IPv4.
-            Ok(ether_type::ARP) => return payload.starts_with(&[0, 1, 8, 0]),
+            Ok(ether_type::ARP) => return frame.get(at..).is_some_and(|arp| arp.starts_with(&[0, 1, 8, 0])),
             _ => return false,
         }
     }

@@ -134,7 +134,7 @@ impl Undecoded {
 /// Why it has no 5-tuple.
 #[inline]
 pub fn decode(link_type: u16, frame: &[u8], wire_length: u32, tunnels: Tunnels) -> Result<Decoded, Undecoded> {
-    let link = link::strip(link_type, frame)?;
+    let link = link::strip(link_type, frame, wire_length)?;
     let (packet, wire_length) = behind(frame, link.header_length, wire_length);
     let mut decoded = tunnel::innermost(packet, wire_length, tunnels)?;
     decoded.direction = link.direction;
@@ -152,7 +152,7 @@ fn behind(bytes: &[u8], header_length: usize, wire_length: u32) -> (&[u8], u32) 
 /// Whether frames of this LINKTYPE_ are decoded.
 #[must_use]
 pub fn knows_link_type(link_type: u16) -> bool {
-    link::strip(link_type, &[]) != Err(Undecoded::UnknownLinkType)
+    link::strip(link_type, &[], 0) != Err(Undecoded::UnknownLinkType)
 }
 
 fn address(bytes: &[u8; 16], ipv6: bool) -> IpAddr {

@@ -11,7 +11,7 @@ const HEADER: usize = 8;
 /// 1122 §3.2.2.1 codes 9 and 10, RFC 1812 §5.2.7.1 code 13; RFC 4443 §3.1 code 1.
 #[must_use]
 pub fn prohibited(link_type: u16, frame: &[u8], wire_length: u32) -> Option<Decoded> {
-    let link = link::strip(link_type, frame).ok()?;
+    let link = link::strip(link_type, frame, wire_length).ok()?;
     let (packet, wire_length) = behind(frame, link.header_length, wire_length);
     let (decoded, upper) = ip::decode(packet, wire_length).ok()?;
     let (kind, code) = (*upper.captured.first()?, *upper.captured.get(1)?);

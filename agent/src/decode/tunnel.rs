@@ -8,7 +8,8 @@ use etherparse::{EtherType, IpNumber, ether_type, ip_number};
 use super::{
     Decoded, Undecoded, behind,
     ip::{self, Upper},
-    link, ppp,
+    link::{self, Reach},
+    ppp,
 };
 
 /// A kind of tunnel.
@@ -106,18 +107,20 @@ fn inner(decoded: &Decoded, upper: Upper<'_>, tunnels: Tunnels) -> Option<usize>
         return None;
     }
     let bytes = upper.captured;
+    let wire_length = usize::try_from(upper.wire_length).unwrap_or(usize::MAX);
+    let reach = Reach { depth: DEPTH_BELOW, not_captured: wire_length.saturating_sub(bytes.len()) };
     match IpNumber(decoded.tuple.protocol) {
         ip_number::IPV4 | ip_number::IPV6 if tunnels.has(Tunnel::IpIp) => Some(0),
-        ip_number::GRE => gre(bytes, tunnels),
+        ip_number::GRE => gre(bytes, reach, tunnels),
         ip_number::UDP => {
             let ports = [decoded.tuple.source_port, decoded.tuple.destination_port];
             // VXLAN's and GENEVE's source port is a hash; GTP-U has its port on both sides.
             if VXLAN_PORTS.contains(&ports[1]) && tunnels.has(Tunnel::Vxlan) {
                 let valid = bytes.get(UDP_HEADER)? & 0x08 != 0;
-                return valid.then(|| link::ethernet(bytes, UDP_HEADER + 8, DEPTH_BELOW).ok())?;
+                return valid.then(|| link::ethernet(bytes, UDP_HEADER + 8, reach).ok())?;
             }
             if ports[1] == GENEVE_PORT && tunnels.has(Tunnel::Geneve) {
-                return geneve(bytes);
+                return geneve(bytes, reach);
             }
             (ports.contains(&GTP_U_PORT) && tunnels.has(Tunnel::GtpU)).then(|| gtp_u(bytes))?
         }
@@ -125,7 +128,7 @@ fn inner(decoded: &Decoded, upper: Upper<'_>, tunnels: Tunnels) -> Option<usize>
     }
 }
 
-fn gre(bytes: &[u8], tunnels: Tunnels) -> Option<usize> {
+fn gre(bytes: &[u8], reach: Reach, tunnels: Tunnels) -> Option<usize> {
     let flags = bytes.get(..2)?;
     let protocol = ether_type_at(bytes, 2)?;
     let (version, has) = (flags[1] & 7, |bit: u8| usize::from(flags[0] & bit != 0) * 4);
@@ -141,23 +144,23 @@ fn gre(bytes: &[u8], tunnels: Tunnels) -> Option<usize> {
                 (_, 0) => 0,
                 _ => 8,
             };
-            link::ethernet(bytes, at + header, DEPTH_BELOW).ok()
+            link::ethernet(bytes, at + header, reach).ok()
         }
         _ if !tunnels.has(Tunnel::Gre) => None,
-        TRANSPARENT_ETHERNET => link::ethernet(bytes, at, DEPTH_BELOW).ok(),
+        TRANSPARENT_ETHERNET => link::ethernet(bytes, at, reach).ok(),
         GRE_PPP => match ppp::protocol(bytes, at).ok()? {
             (ppp::Protocol::Ip, at) => Some(at),
             _ => None,
         },
-        other => link::ether_payload(bytes, at, other, DEPTH_BELOW).ok(),
+        other => link::ether_payload(bytes, at, other, reach).ok(),
     }
 }
 
-fn geneve(bytes: &[u8]) -> Option<usize> {
+fn geneve(bytes: &[u8], reach: Reach) -> Option<usize> {
     let options = usize::from(bytes.get(UDP_HEADER)? & 0x3f) * 4;
     let at = UDP_HEADER + 8 + options;
     match ether_type_at(bytes, UDP_HEADER + 2)? {
-        TRANSPARENT_ETHERNET => link::ethernet(bytes, at, DEPTH_BELOW).ok(),
+        TRANSPARENT_ETHERNET => link::ethernet(bytes, at, reach).ok(),
         ether_type::IPV4 | ether_type::IPV6 => Some(at),
         _ => None,
     }

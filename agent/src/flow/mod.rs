@@ -13,7 +13,7 @@ mod window;
 
 pub use counters::{Counters, Lost};
 pub use filter::{FlowMatch, LeftOut, RecordFilter, TrafficType};
-pub use observer::{Observer, Rules, Sighting};
+pub use observer::{Observer, Rules, Sighting, held};
 pub use part::{Closed, Part};
 pub use table::{Action, Entry, Key, Seen};
 pub use verdict::Drops;

@@ -31,7 +31,7 @@ pub struct Rules {
 }
 
 /// A packet that has a flow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     /// What was decoded.
     pub decoded: Decoded,
@@ -137,14 +137,30 @@ impl Observer {
         interface: u16,
         closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let Sighting { mut decoded, time_us, direction, action } = sighting;
-        let time_us = time_us.clamp(TIMES_HELD.0, TIMES_HELD.1);
+        let Sighting { mut decoded, time_us, action, .. } = sighting;
+        let time_us = held(time_us);
         if action == Action::Prohibited {
             // What a message quotes teaches nothing: anybody may send it.
             self.fragments.look_up(&mut decoded, time_us);
         } else {
             self.fragments.complete(&mut decoded, time_us);
         }
+        self.add_up(Sighting { decoded, ..sighting }, interface, closed)?;
+        Ok(decoded.ports_missing)
+    }
+
+    /// Adds a packet that is complete, without counting it.
+    ///
+    /// # Errors
+    /// What `closed` gives back. The packet is then not added.
+    #[inline]
+    pub fn add_up<E>(
+        &mut self,
+        sighting: Sighting,
+        interface: u16,
+        closed: impl FnMut(Part) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Sighting { decoded, time_us, direction, action } = sighting;
         let key = Key { tuple: decoded.tuple, interface, direction, action };
         let seen = Seen {
             bytes: decoded.ip_bytes,
@@ -152,14 +168,19 @@ impl Observer {
             later_fragment: decoded.fragment.is_some_and(|fragment| !fragment.first),
             fragment_bytes: decoded.fragment.map_or(0, |fragment| fragment.header_bytes),
         };
-        self.windows.observe(time_us, key, seen, closed)?;
-        Ok(decoded.ports_missing)
+        self.windows.observe(held(time_us), key, seen, closed)
     }
 
     /// The windows.
     pub fn windows(&mut self) -> &mut Windows {
         &mut self.windows
     }
+}
+
+/// A packet's time as far as it is held: where the calendar can print it.
+#[must_use]
+pub fn held(time_us: i64) -> i64 {
+    time_us.clamp(TIMES_HELD.0, TIMES_HELD.1)
 }
 
 impl Rules {

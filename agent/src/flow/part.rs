@@ -17,6 +17,8 @@ use super::{
 pub struct Part {
     /// The window's first second, Unix time.
     pub start: i64,
+    /// Whether it was given up early, for want of room, and the window stays open.
+    pub early: bool,
     /// In order of arrival.
     chunks: Vec<Vec<Entry>>,
 }
@@ -34,7 +36,11 @@ pub struct Closed {
 
 impl Part {
     pub(super) fn new(start_us: i64, chunks: Vec<Vec<Entry>>) -> Self {
-        Self { start: start_us.div_euclid(1_000_000), chunks }
+        Self { start: start_us.div_euclid(1_000_000), early: false, chunks }
+    }
+
+    pub(super) fn given_up_early(self) -> Self {
+        Self { early: true, ..self }
     }
 
     /// How many flows it has.
@@ -81,7 +87,7 @@ impl Part {
     pub fn of_interface(&self, interface: u16) -> Self {
         let entries = self.chunks.iter().flatten().filter(|entry| entry.key.interface == interface);
         let alone = |entry: &Entry| Entry { key: Key { interface: 0, ..entry.key }, ..*entry };
-        Self { start: self.start, chunks: vec![entries.map(alone).collect()] }
+        Self { start: self.start, early: self.early, chunks: vec![entries.map(alone).collect()] }
     }
 
     /// Closes the window with what this source saw.

@@ -170,7 +170,7 @@ impl Windows {
         if window.table.len() == 0 {
             self.open.remove(0);
         }
-        Part::new(start_us, vec![entries])
+        Part::new(start_us, vec![entries]).given_up_early()
     }
 }
 

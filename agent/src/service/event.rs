@@ -176,8 +176,8 @@ impl fmt::Display for Event {
             }
             Self::WhichPort { device } => write!(
                 f,
-                "{device} is not captured, and several of its parts are: what the firewall drops on {device} without logging \
-                 the port (a bridge without br_netfilter) belongs to none of them and stays ACCEPT; capture {device} instead"
+                "{device} is not captured, but a part of it is: what the firewall drops on {device} without logging \
+                 the port (a bridge without br_netfilter) is nobody's, and stays ACCEPT on the part that saw it; capture {device} instead"
             ),
             Self::TooMany { interface } => write!(f, "{interface}: not captured: too many interfaces are selected"),
         }

@@ -111,9 +111,12 @@ impl Interfaces {
 
     /// Whose a drop is; its time is by the monotonic clock.
     fn number(&self, dropped: Dropped, time_us: i64) -> Option<u16> {
-        // A port of a bridge saw the packet, not the other ports.
         for own in [true, false] {
             for device in [dropped.device, dropped.port] {
+                // A port of a bridge saw the packet, not the other ports.
+                if !own && device == dropped.device && dropped.port != 0 {
+                    continue;
+                }
                 let is_it = |past: &&Past| (past.device, past.own) == (device, own) && time_us <= past.until_us;
                 let past = self.past.iter().find(is_it).map(|past| past.number);
                 if let Some(number) = past.or_else(|| self.by_device.of(own).get(&device).copied()) {
@@ -306,7 +309,9 @@ mod tests {
     fn a_drop_belongs_to_the_port_that_saw_it() {
         let mut interfaces = Interfaces::default();
         interfaces.name(ByDevice { own: HashMap::from([(11, 1), (12, 2)]), related: HashMap::from([(10, 1)]) }, 0);
-        for (device, port, number) in [(10, 12, Some(2)), (10, 0, Some(1)), (12, 11, Some(2)), (13, 0, None)] {
+        for (device, port, number) in
+            [(10, 12, Some(2)), (10, 0, Some(1)), (10, 13, None), (12, 11, Some(2)), (13, 0, None)]
+        {
             assert_eq!(interfaces.number(Dropped { device, port }, 1), number);
         }
     }

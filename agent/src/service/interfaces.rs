@@ -306,17 +306,19 @@ impl Interfaces {
             let captured = |is_related: &dyn Fn(&Device) -> bool| -> Vec<u16> {
                 devices.iter().filter(|other| is_related(other)).filter_map(|other| number(&other.name)).collect()
             };
-            let mut related = captured(&|other| device.is_above(&other.name, devices));
-            if related.is_empty() {
-                related = captured(&|other| other.is_above(&device.name, devices));
-            }
-            match related.as_slice() {
-                [] => {}
-                [number] => {
+            let below = captured(&|other| device.is_above(&other.name, devices));
+            let above = captured(&|other| other.is_above(&device.name, devices));
+            match (below.as_slice(), above.as_slice()) {
+                ([], [number]) => {
                     by_device.related.insert(device.index, *number);
                 }
-                // Which of them saw a packet, nobody can tell.
-                _ => ambiguous.push(device.name.clone()),
+                ([], _) => {}
+                // Which of its parts saw a packet, nobody can tell.
+                _ if has_parts(device, devices) => ambiguous.push(device.name.clone()),
+                // A VLAN, say: nearest below.
+                ([nearest, ..], _) => {
+                    by_device.related.insert(device.index, *nearest);
+                }
             }
         }
         lock(&self.named).name(by_device, time::monotonic_us());
@@ -525,6 +527,22 @@ impl Watched {
         }
         Ok(reason)
     }
+}
+
+/// Whether a device, or one on the only way down from it, is made of several.
+fn has_parts(device: &Device, devices: &[Device]) -> bool {
+    const LEVELS: usize = 8;
+    let mut device = device;
+    for _ in 0..LEVELS {
+        let [only] = device.lower.as_slice() else {
+            return device.lower.len() > 1;
+        };
+        let Some(below) = devices.iter().find(|other| other.name == *only) else {
+            return false;
+        };
+        device = below;
+    }
+    true
 }
 
 /// The agent ends, and its service manager starts it again.

@@ -167,7 +167,7 @@ fn key_at(text: &str, offset: usize) -> String {
     let written = begun.rsplit_once('=').map_or(behind, |(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key));
     let key = written.split(['=', '\n']).next().unwrap_or_default().trim();
     // Of a table's name what stands in its brackets, where they were not read.
-    let key = if key.starts_with('[') { key } else { key.trim_end_matches(']') };
+    let key = if key.starts_with('[') { key } else { key.trim_end_matches([']', ' ']) };
     if key.is_empty() { String::new() } else { format!("{key}: ") }
 }
 
