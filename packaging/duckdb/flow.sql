@@ -7,7 +7,8 @@ SELECT
   regexp_extract(filename, '/ext/([^/]+)/region=', 1) AS sensor,
   cloud.provider AS provider,
   time_dt::TIMESTAMP AS start,
-  end_time_dt::TIMESTAMP AS "end",
+  -- A sensor may not know the end.
+  coalesce(end_time_dt, time_dt)::TIMESTAMP AS "end",
   src_endpoint.ip AS source,
   src_endpoint.port AS source_port,
   dst_endpoint.ip AS destination,
@@ -16,10 +17,12 @@ SELECT
   connection_info.tcp_flags AS tcp_flags,
   connection_info.direction AS direction,
   traffic.packets AS packets,
-  traffic.bytes AS bytes,
+  -- Suricata counts whole frames: less their Ethernet headers, its bytes are as all others'.
+  traffic.bytes - CASE WHEN unmapped['bytes_layer'] = 'frame' THEN 14 * traffic.packets ELSE 0 END AS bytes,
   action,
   status_code AS status,
-  coalesce(src_endpoint.interface_uid, dst_endpoint.interface_uid) AS interface,
+  -- A transit gateway sees a packet at two of its attachments.
+  coalesce(src_endpoint.interface_uid, dst_endpoint.interface_uid, unmapped['tgw_attachment_id']) AS interface,
   coalesce(src_endpoint.instance_uid, dst_endpoint.instance_uid) AS instance,
   coalesce(src_endpoint.vpc_uid, dst_endpoint.vpc_uid) AS vpc,
   accountId AS account,

@@ -57,3 +57,6 @@ try:
     main()
 except duckdb.Error as error:
     sys.exit(f"query.py: {error}")
+except BrokenPipeError:
+    # Whoever reads has seen enough.
+    sys.stdout = None

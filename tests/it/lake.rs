@@ -7,7 +7,8 @@ use std::{
 };
 
 use arrow_array::{
-    ArrayRef, Int32Array, RecordBatch, StringArray, StructArray, TimestampMillisecondArray, cast::AsArray,
+    Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
+    cast::AsArray,
 };
 use arrow_schema::{DataType, Field, Fields, Schema};
 use flowlake_tests::corpus::{self, Version};
@@ -213,6 +214,12 @@ fn validate_names_what_is_wrong_and_where() {
         ("action_id", numbers(7), "row 0: action_id 7, which OCSF does not have"),
         ("severity", texts("Low"), "row 0: severity_id 1 is 'Informational', and not 'Low'"),
         ("class_name", texts("DNS Activity"), "row 0: class_name is 'DNS Activity', and not 'Network Activity'"),
+        ("disposition", texts("Logged"), "row 0: disposition 'Logged' beside action_id "),
+        (
+            "start_time_dt",
+            Arc::new(TimestampMillisecondArray::from(vec![5; rows]).with_timezone("UTC")),
+            "row 0: start_time_dt is not time_dt",
+        ),
         ("type_name", texts("Network Activity: Open"), "row 0: type_name 'Network Activity: Open' does not belong"),
     ] {
         check(&partition, &[changed(name, column)], zstd(), said);
@@ -228,9 +235,16 @@ fn validate_names_what_is_wrong_and_where() {
         ("connection_info", "direction", texts("Sideways"), "row 0: direction_id "),
         ("metadata", "version", texts("1.3.0"), "row 0: metadata.version is '1.3.0', and not '1.1.0'"),
         ("cloud", "provider", Arc::new(StringArray::new_null(rows)), "row 0: no cloud.provider"),
+        ("src_endpoint", "port", numbers(99_999), "src_endpoint.port: 99999 is no port"),
+        ("traffic", "bytes", Arc::new(Int64Array::from(vec![-1; rows])), "traffic.bytes: -1 is less than none"),
     ] {
         check(&partition, &[inside(outer, inner, column)], zstd(), said);
     }
+    let other_account = format!("ext/flowlake_vpc/region=us-east-1/accountId=1/{day}");
+    check(&other_account, good, zstd(), "but the partition says accountId=1");
+    let nothing = |list: &ArrayRef| -> ArrayRef { arrow_array::new_null_array(list.data_type(), rows) };
+    let profiles = nothing(batch.column_by_name("metadata").unwrap().as_struct().column_by_name("profiles").unwrap());
+    check(&partition, &[inside("metadata", "profiles", profiles)], zstd(), "metadata.profiles does not have cloud");
     let nullable: Vec<Field> =
         batch.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     let nullable = RecordBatch::try_new(Arc::new(Schema::new(nullable)), batch.columns().to_vec()).unwrap();

@@ -167,6 +167,30 @@ fn a_conversation_is_two_rows() {
 
     let eve = r#"{"timestamp":"2023-11-14T22:20:00.000000+0000","flow_id":7,"event_type":"flow","src_ip":"10.0.0.1","src_port":1234,"dest_ip":"192.0.2.9","dest_port":443,"proto":"TCP","flow":{"pkts_toserver":6,"pkts_toclient":5,"bytes_toserver":500,"bytes_toclient":2400,"start":"2023-11-14T23:13:20.250000+0100","end":"2023-11-14T22:13:21.750000+0000","age":1,"state":"closed","reason":"timeout","alerted":false},"tcp":{"tcp_flags_ts":"1b","tcp_flags_tc":"1b"}}"#;
     let alert = r#"{"timestamp":"2023-11-14T22:20:00.000000+0000","event_type":"alert","flow":{}}"#;
+    // Of one direction: its flags are its own, an answer's where it comes from the service. In a log with both kinds of events each
+    // conversation is told twice.
+    let netflow = |source: &str, from: u16, destination: &str, to: u16, flags: &str| {
+        format!(
+            r#"{{"timestamp":"2023-11-14T22:20:00.000000+0000","event_type":"netflow","src_ip":"{source}","src_port":{from},"dest_ip":"{destination}","dest_port":{to},"proto":"TCP","netflow":{{"pkts":6,"bytes":500,"start":"2023-11-14T22:13:20.250000+0000","end":"2023-11-14T22:13:21.750000+0000","age":1}},"tcp":{{"tcp_flags":"{flags}"}}}}"#
+        )
+    };
+    let both = [
+        netflow("10.0.0.1", 1234, "192.0.2.9", 443, "1b"),
+        netflow("192.0.2.9", 443, "10.0.0.1", 1234, "12"),
+        netflow("10.0.0.1", 1235, "192.0.2.9", 443, "02"),
+        eve.to_owned(),
+    ];
+    let found = converted(folder.path(), "netflow", &both.join("\n"), &[]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for flags in [2, 3, 18] {
+        let of_flags = found.iter().filter(|row| row.contains(&format!("tcp_flags: {flags},"))).count();
+        assert_eq!(of_flags, 1, "{flags} in {found:?}");
+    }
+    assert!(found.iter().all(|row| !row.contains("suricata_side")));
+    let gre = eve.replace(r#""src_port":1234,"#, "").replace(r#""dest_port":443,"#, "").replace("TCP", "GRE");
+    let gre = gre.replace(r#""state""#, r#""action":"pass","state""#);
+    let found = converted(folder.path(), "gre", &gre, &[]).join("\n");
+    assert!(found.contains("src_endpoint: {port: 0,") && found.contains("action: \"Unknown\""), "{found}");
     let found = converted(folder.path(), "eve", &format!("{alert}\n{eve}\n"), &[]).join("\n");
     for part in [
         "ext/flowlake_suricata/",

@@ -80,7 +80,11 @@ impl Totals {
         let Self { rows, rejects, published, already_there, others } = self;
         let sources: Vec<String> = lakes.iter().map(|(_, lake)| lake.source().display().to_string()).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join(", ") };
-        let others = if *others > 0 { format!("{others:>12} events that are no flows\n") } else { String::new() };
+        let others = if *others > 0 {
+            format!("{others:>12} events that are no flows, or tell them again\n")
+        } else {
+            String::new()
+        };
         say(&format!(
             "convert\n{inputs:>12} inputs\n{rows:>12} new rows\n{already_there:>12} rows already there\n\
              {rejects:>12} rejected lines\n{others}{published:>12} lake files published in {sources}"

@@ -213,7 +213,7 @@ impl Found {
             text += &line("left out", &format!("{}: lists, which no field is", log.left_out().join(" ")));
         }
         if log.others() > 0 {
-            text += &line("others", &format!("{} events that are no flows", log.others()));
+            text += &line("others", &format!("{} events that are no flows, or tell them again", log.others()));
         }
         if let Some((first, last)) = self.span {
             text += &line("time", &format!("{} to {}", clock(first), clock(last)));

@@ -130,6 +130,8 @@ impl<'a> Object<'a> {
 pub(super) struct Known {
     /// How the last conversation of another sensor was read.
     plan: Option<Plan>,
+    /// Whether the first event that is a flow of Suricata's is a netflow.
+    netflow: Option<bool>,
     /// The keys of the last object of fields, and the names of their columns.
     keys: Vec<String>,
     names: Vec<String>,
@@ -255,8 +257,11 @@ impl Walk<'_> {
     }
 
     fn suricata(&mut self, object: &Object<'_>) -> Result<(), String> {
-        let is_flow = object.get("event_type").is_some_and(|kind| matches!(kind.get(), "\"flow\"" | "\"netflow\""));
-        if !is_flow {
+        let kind = object.get("event_type").map_or("", |kind| kind.get());
+        let is_netflow = kind == "\"netflow\"";
+        let is_flow = kind == "\"flow\"" || is_netflow;
+        // A log with both tells of each conversation twice: the kind that comes first counts.
+        if !is_flow || is_netflow != *self.known.netflow.get_or_insert(is_netflow) {
             self.made.other();
             return Ok(());
         }

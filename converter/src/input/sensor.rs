@@ -118,6 +118,8 @@ pub enum Role {
     FlagsOut,
     /// TCP flags back, hexadecimal.
     FlagsBack,
+    /// TCP flags of both directions, or, in a record of one, of that one, hexadecimal.
+    Flags,
     /// What a sensor that can drop did.
     Verdict,
     /// Nothing but its name: it reaches `unmapped`.
@@ -132,9 +134,9 @@ impl Role {
             Self::Start => "time, time_dt, start_time_dt",
             Self::End | Self::Duration => "end_time_dt",
             Self::Source => "src_endpoint.ip",
-            Self::SourcePort => "src_endpoint.port; of ICMP unmapped[icmp_type]",
+            Self::SourcePort => "src_endpoint.port; of Zeek's ICMP unmapped[icmp_type]",
             Self::Destination => "dst_endpoint.ip",
-            Self::DestinationPort => "dst_endpoint.port; of ICMP unmapped[icmp_code]",
+            Self::DestinationPort => "dst_endpoint.port; of Zeek's ICMP unmapped[icmp_code]",
             Self::Protocol | Self::ProtocolNumber => "connection_info.protocol_num",
             Self::PacketsOut => "traffic.packets of the first row",
             Self::BytesOut => "traffic.bytes of the first row",
@@ -143,6 +145,7 @@ impl Role {
             Self::State => "status_code",
             Self::LocalSource | Self::LocalDestination => "connection_info.direction_id, direction",
             Self::History | Self::FlagsOut | Self::FlagsBack => "connection_info.tcp_flags",
+            Self::Flags => "connection_info.tcp_flags of a netflow",
             Self::Verdict => "action, disposition",
             Self::Kept => "-",
         }
@@ -187,6 +190,8 @@ const FIELDS: [Field; 13] = [
     Field::FlowDirection,
 ];
 const ICMP: u8 = 1;
+/// TCP, UDP, DCCP, SCTP, UDP-Lite.
+const HAVE_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const ICMPV6: u8 = 58;
 
 impl Plan {
@@ -273,6 +278,8 @@ impl Plan {
                 icmp = ports;
             }
             ports = [Some(0), Some(0)];
+        } else if protocol.is_some_and(|protocol| !HAVE_PORTS.contains(&protocol)) {
+            ports = ports.map(|port| port.or(Some(0)));
         }
         let [out, back] = [(Role::PacketsOut, Role::BytesOut), (Role::PacketsBack, Role::BytesBack)]
             .map(|(packets, bytes)| Ok::<_, String>((count(packets)?, count(bytes)?)));
@@ -280,6 +287,7 @@ impl Plan {
             Way { ends: [source, destination], ports, counts: out?, back: false },
             Way { ends: [destination, source], ports: [ports[1], ports[0]], counts: back?, back: true },
         ];
+        let one_way = self.names.iter().any(|name| name.starts_with(suricata::ONE_WAY));
         self.header(number, made);
         for way in &ways {
             // Nothing came back: there is no record of nothing. What has no counts at all is one record.
@@ -290,7 +298,8 @@ impl Plan {
             if !way.back && way.counts.0 == Some(0) && ways[1].counts.0.is_some_and(|packets| packets > 0) {
                 continue;
             }
-            let flags = (protocol == Some(6)).then(|| tcp_flags(&text, way.back)).flatten();
+            let answers = if one_way { way.ports[0] < way.ports[1] } else { way.back };
+            let flags = (protocol == Some(6)).then(|| tcp_flags(&text, one_way, answers)).flatten();
             let direction = direction(text(Role::LocalSource), text(Role::LocalDestination), way.back);
             for end in way.ends {
                 made.address(end);
@@ -305,7 +314,8 @@ impl Plan {
             made.word(text(Role::State).unwrap_or_default());
             made.maybe(flags.map(u64::from));
             made.word(direction);
-            made.word(self.sensor.sides()[usize::from(way.back)]);
+            // Of a record of one direction nobody says which side it is of.
+            made.word(if one_way { "" } else { self.sensor.sides()[usize::from(way.back)] });
             if self.sensor == Sensor::Zeek {
                 icmp.iter().for_each(|part| made.maybe(part.map(u64::from)));
             } else {
@@ -395,7 +405,7 @@ fn protocol_number(name: &str, ipv6: bool) -> Option<u8> {
 }
 
 /// TCP flags as flow logs have them: FIN 1, SYN 2, RST 4, and 16 only where SYN and ACK were in one packet.
-fn tcp_flags<'v>(text: &impl Fn(Role) -> Option<&'v str>, back: bool) -> Option<u8> {
+fn tcp_flags<'v>(text: &impl Fn(Role) -> Option<&'v str>, one_way: bool, back: bool) -> Option<u8> {
     const ACK: u8 = 16;
     if let Some(history) = text(Role::History) {
         // Capitals are the originator's, small letters the responder's.
@@ -409,7 +419,11 @@ fn tcp_flags<'v>(text: &impl Fn(Role) -> Option<&'v str>, back: bool) -> Option<
         let own = history.chars().filter(|letter| letter.is_ascii_lowercase() == back);
         return Some(own.map(flag).fold(0, |sum, flag| sum | flag));
     }
-    let all = text(if back { Role::FlagsBack } else { Role::FlagsOut })?;
+    let all = text(match back {
+        _ if one_way => Role::Flags,
+        true => Role::FlagsBack,
+        false => Role::FlagsOut,
+    })?;
     let all = u8::from_str_radix(all, 16).ok()?;
     // Only who answers sends SYN and ACK together; who began sent them one after the other.
     let answer = back && all & (2 | ACK) == 2 | ACK;
@@ -446,7 +460,7 @@ fn direction(local_source: Option<&str>, local_destination: Option<&str>, back: 
 fn verdict(word: Option<&str>) -> &'static str {
     match word {
         Some("drop" | "reject") => "REJECT",
-        Some("accept" | "pass") => "ACCEPT",
+        // A rule that lets pass without an alert is no verdict of a firewall's.
         _ => "",
     }
 }

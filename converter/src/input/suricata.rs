@@ -7,6 +7,9 @@ use super::sensor::{Mapped, Role};
 /// The key of `unmapped` that says which layer the bytes are of.
 pub(super) const BYTES_LAYER: &str = "bytes_layer";
 
+/// How the columns of an event of one direction begin.
+pub(super) const ONE_WAY: &str = "netflow.";
+
 /// Objects whose keys are columns, too.
 pub(super) const OBJECTS: [&str; 3] = ["flow", "tcp", "netflow"];
 
@@ -35,6 +38,7 @@ pub(super) const TABLE: &[Mapped] = &[
     mapped("flow.action", Role::Verdict, Some("flow_action")),
     mapped("tcp.tcp_flags_ts", Role::FlagsOut, Some("tcp_flags_ts")),
     mapped("tcp.tcp_flags_tc", Role::FlagsBack, Some("tcp_flags_tc")),
+    mapped("tcp.tcp_flags", Role::Flags, Some("tcp_tcp_flags")),
     mapped("flow.reason", Role::Kept, Some("flow_reason")),
     mapped("flow.age", Role::Kept, Some("flow_age")),
     mapped("flow.alerted", Role::Kept, Some("flow_alerted")),

@@ -7,7 +7,10 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use arrow_array::{
-    Array, ArrayRef, Int32Array, RecordBatch, StringViewArray, StructArray, cast::AsArray, types::Int32Type,
+    Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
+    TimestampMillisecondArray,
+    cast::AsArray,
+    types::{Int32Type, Int64Type, TimestampMillisecondType},
 };
 
 use crate::ocsf::Version;
@@ -37,6 +40,10 @@ const BOUNDARIES: Captions = &[
 const STATUSES: Captions = &[(0, "Unknown"), (1, "Success"), (2, "Failure")];
 /// Allowed and Blocked are what the class's own actions come to here.
 const DISPOSITIONS: Captions = &[(1, "Allowed"), (2, "Blocked")];
+/// What an observable's type is called; only these two are written.
+const OBSERVABLES: Captions = &[(2, "IP Address"), (10, "Resource UID")];
+/// The profiles of which the rows have attributes.
+const PROFILES: [&str; 3] = ["cloud", "security_control", "datetime"];
 /// "Other": whose caption is whatever the source says.
 const OTHER: i32 = 99;
 
@@ -62,6 +69,15 @@ pub(super) struct Attributes<'b> {
     texts: Vec<Text<'b>>,
     /// Of each end: its address, and whatever else identifies it.
     ends: [(&'static str, Vec<&'b StringViewArray>); 2],
+    /// Of each end: its port, and the addresses on the way.
+    ways: [(&'static str, &'b Int32Array, &'b ListArray); 2],
+    counts: [(&'static str, &'b Int64Array); 2],
+    profiles: &'b ListArray,
+    observables: &'b ListArray,
+    disposition: &'b StringViewArray,
+    action_id: &'b Int32Array,
+    times: [&'b TimestampMillisecondArray; 2],
+    account: &'b StringViewArray,
     type_name: &'b StringViewArray,
     activity_name: &'b StringViewArray,
 }
@@ -104,17 +120,28 @@ impl<'b> Attributes<'b> {
                 wanted("cloud.account.uid", None)?,
             ],
             ends: [("src_endpoint", identities("src_endpoint")?), ("dst_endpoint", identities("dst_endpoint")?)],
+            ways: [
+                ("src_endpoint", int(batch, "src_endpoint.port")?, list(batch, "src_endpoint.intermediate_ips")?),
+                ("dst_endpoint", int(batch, "dst_endpoint.port")?, list(batch, "dst_endpoint.intermediate_ips")?),
+            ],
+            counts: [("packets", long(batch, "traffic.packets")?), ("bytes", long(batch, "traffic.bytes")?)],
+            profiles: list(batch, "metadata.profiles")?,
+            observables: list(batch, "observables")?,
+            disposition: text(batch, "disposition")?,
+            action_id: int(batch, "action_id")?,
+            times: [instant(batch, "time_dt")?, instant(batch, "start_time_dt")?],
+            account: text(batch, "cloud.account.uid")?,
             type_name: text(batch, "type_name")?,
             activity_name: text(batch, "activity_name")?,
         })
     }
 
-    /// The first thing that is wrong with a row.
-    pub(super) fn problem(&self, row: usize) -> Option<String> {
+    /// The first thing that is wrong with a row in the partition of an account.
+    pub(super) fn problem(&self, row: usize, account: Option<&str>) -> Option<String> {
         for Enumeration { id, caption, captions, required, name } in &self.enumerations {
             let caption = value(caption, row);
             if id.is_null(row) {
-                if *required {
+                if *required || caption.is_some() {
                     return Some(format!("no {name}_id"));
                 }
                 continue;
@@ -148,10 +175,113 @@ impl<'b> Attributes<'b> {
                 return Some(format!("{end}.ip: '{}' is no IP address", address.escape_debug()));
             }
         }
+        if let Some(problem) = self.values(row, account) {
+            return Some(problem);
+        }
         let (activity, kind) = (value(self.activity_name, row)?, value(self.type_name, row)?);
         (kind.strip_prefix("Network Activity: ") != Some(activity))
             .then(|| format!("type_name '{}' does not belong to activity '{activity}'", kind.escape_debug()))
     }
+}
+
+impl Attributes<'_> {
+    /// Values that no enumeration has, and what stands in lists.
+    fn values(&self, row: usize, account: Option<&str>) -> Option<String> {
+        let profiles = texts(self.profiles, row);
+        if let Some(missing) = PROFILES.iter().find(|profile| !profiles.iter().any(|found| found == *profile)) {
+            return Some(format!("metadata.profiles does not have {missing}"));
+        }
+        if let Some(other) = profiles.iter().find(|found| !PROFILES.contains(&found.as_str())) {
+            return Some(format!("metadata.profiles has '{}'", other.escape_debug()));
+        }
+        for (end, port, addresses) in &self.ways {
+            if port.is_valid(row) && !(0..=65_535).contains(&port.value(row)) {
+                return Some(format!("{end}.port: {} is no port", port.value(row)));
+            }
+            let addresses = texts(addresses, row);
+            if let Some(other) = addresses.iter().find(|address| address.parse::<IpAddr>().is_err()) {
+                return Some(format!("{end}.intermediate_ips: '{}' is no IP address", other.escape_debug()));
+            }
+        }
+        for (name, count) in &self.counts {
+            if count.is_valid(row) && count.value(row) < 0 {
+                return Some(format!("traffic.{name}: {} is less than none", count.value(row)));
+            }
+        }
+        let wanted = match self.action_id.value(row) {
+            1 => Some("Allowed"),
+            2 => Some("Blocked"),
+            _ => None,
+        };
+        if let (Some(wanted), Some(found)) = (wanted, value(self.disposition, row))
+            && wanted != found
+        {
+            return Some(format!(
+                "disposition '{}' beside action_id {}",
+                found.escape_debug(),
+                self.action_id.value(row)
+            ));
+        }
+        let [time, start] = self.times;
+        if start.is_valid(row) && start.value(row) != time.value(row) {
+            return Some("start_time_dt is not time_dt".to_owned());
+        }
+        if let (Some(folder), Some(found)) = (account, value(self.account, row))
+            && folder.strip_prefix("external_").unwrap_or(folder) != found
+        {
+            return Some(format!(
+                "cloud.account.uid '{}', but the partition says accountId={folder}",
+                found.escape_debug()
+            ));
+        }
+        self.observables(row)
+    }
+
+    fn observables(&self, row: usize) -> Option<String> {
+        if self.observables.is_null(row) {
+            return None;
+        }
+        let all = self.observables.value(row);
+        let all = all.as_struct_opt()?;
+        let text = |name: &str| all.column_by_name(name).and_then(|column| column.as_string_view_opt().cloned());
+        let (Some(names), Some(kinds)) = (text("name"), text("type")) else {
+            return Some("observables without name or type".to_owned());
+        };
+        let ids = all.column_by_name("type_id").and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let ids = ids.map(|ids| (0..ids.len()).map(|index| ids.is_valid(index).then(|| ids.value(index))))?;
+        for (index, id) in ids.enumerate() {
+            let caption = OBSERVABLES.iter().find(|(known, _)| Some(*known) == id).map(|(_, caption)| *caption);
+            let (Some(caption), Some(_)) = (caption, value(&names, index)) else {
+                return Some(format!("observable {index} has no name, or a type_id that is not 2 or 10"));
+            };
+            if value(&kinds, index).is_some_and(|kind| kind != caption) {
+                return Some(format!("observable {index} is of another type than {caption}"));
+            }
+        }
+        None
+    }
+}
+
+/// The texts of a row's list.
+fn texts(lists: &ListArray, row: usize) -> Vec<String> {
+    if lists.is_null(row) {
+        return Vec::new();
+    }
+    let all = lists.value(row);
+    let texts = all.as_string_view_opt().map(|texts| texts.iter().map(|text| text.unwrap_or_default().to_owned()));
+    texts.map(Iterator::collect).unwrap_or_default()
+}
+
+fn list<'b>(batch: &'b RecordBatch, path: &str) -> anyhow::Result<&'b ListArray> {
+    leaf(batch, path)?.as_list_opt::<i32>().with_context(|| format!("column {path}"))
+}
+
+fn long<'b>(batch: &'b RecordBatch, path: &str) -> anyhow::Result<&'b Int64Array> {
+    leaf(batch, path)?.as_primitive_opt::<Int64Type>().with_context(|| format!("column {path}"))
+}
+
+fn instant<'b>(batch: &'b RecordBatch, path: &str) -> anyhow::Result<&'b TimestampMillisecondArray> {
+    leaf(batch, path)?.as_primitive_opt::<TimestampMillisecondType>().with_context(|| format!("column {path}"))
 }
 
 fn value(column: &StringViewArray, row: usize) -> Option<&str> {

@@ -40,6 +40,8 @@ pub struct Report {
     pub rows: u64,
     /// What is wrong, and where.
     pub problems: Vec<String>,
+    /// The version of OCSF that its columns are of.
+    pub version: Version,
 }
 
 /// Checks one file: schema, rows sorted by time, partition equals the rows' day, page and group sizes, zstd, not empty, every
@@ -63,6 +65,7 @@ fn check(path: &Path, report: &mut Report) -> anyhow::Result<()> {
     // A file of 1.3.0 has more columns, and says so in its rows.
     let newer = tree.columns().iter().any(|column| column.path().string() == ADDED_IN_1_3_0[0].name);
     let version = if newer { Version::V1_3_0 } else { Version::V1_1_0 };
+    report.version = version;
     let same_tree = check_tree(tree, version, report)?;
     check_sizes(&file, report)?;
     if same_tree {
@@ -178,7 +181,7 @@ fn check_rows(path: &Path, file: &PageFile<File>, version: Version, report: &mut
                     (category.value(index) != CLASS_UID / 1000
                         || kind.value(index) != i64::from(CLASS_UID * 100) + i64::from(activity.value(index)))
                     .then(|| "category_uid or type_uid does not belong to class_uid and activity_id".to_owned()),
-                    attributes.problem(index),
+                    attributes.problem(index, partition.as_ref().map(|partition| partition.account.as_str())),
                 ];
                 for (first, said) in first.iter_mut().zip(said) {
                     *first = first.take().or(said.map(|said| format!("row {row}: {said}")));

@@ -8,7 +8,8 @@ SELECT
   'vpc_flow' AS sensor,
   cloud.provider AS provider,
   CAST(time_dt AS timestamp(3)) AS start,
-  CAST(end_time_dt AS timestamp(3)) AS "end",
+  -- A sensor may not know the end.
+  CAST(COALESCE(end_time_dt, time_dt) AS timestamp(3)) AS "end",
   NULLIF(src_endpoint.ip, '-') AS source,
   src_endpoint.port AS source_port,
   NULLIF(dst_endpoint.ip, '-') AS destination,
@@ -35,7 +36,7 @@ SELECT
   sensor,
   cloud.provider,
   CAST(time_dt AS timestamp(3)),
-  CAST(end_time_dt AS timestamp(3)),
+  CAST(COALESCE(end_time_dt, time_dt) AS timestamp(3)),
   src_endpoint.ip,
   src_endpoint.port,
   dst_endpoint.ip,
@@ -44,10 +45,12 @@ SELECT
   connection_info.tcp_flags,
   connection_info.direction,
   traffic.packets,
-  traffic.bytes,
+  -- Suricata counts whole frames: less their Ethernet headers, its bytes are as all others'.
+  traffic.bytes - CASE WHEN element_at(unmapped, 'bytes_layer') = 'frame' THEN 14 * traffic.packets ELSE 0 END,
   action,
   status_code,
-  COALESCE(src_endpoint.interface_uid, dst_endpoint.interface_uid),
+  -- A transit gateway sees a packet at two of its attachments.
+  COALESCE(src_endpoint.interface_uid, dst_endpoint.interface_uid, element_at(unmapped, 'tgw_attachment_id')),
   COALESCE(src_endpoint.instance_uid, dst_endpoint.instance_uid),
   COALESCE(src_endpoint.vpc_uid, dst_endpoint.vpc_uid),
   accountid,

@@ -7,7 +7,8 @@ SELECT
   'cloudwatch' AS sensor,
   cloud.provider AS provider,
   CAST(time_dt AS timestamp(3)) AS start,
-  CAST(end_time_dt AS timestamp(3)) AS "end",
+  -- A sensor may not know the end.
+  CAST(COALESCE(end_time_dt, time_dt) AS timestamp(3)) AS "end",
   NULLIF(src_endpoint.ip, '-') AS source,
   src_endpoint.port AS source_port,
   NULLIF(dst_endpoint.ip, '-') AS destination,

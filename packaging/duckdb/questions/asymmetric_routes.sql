@@ -1,5 +1,6 @@
--- Which TCP conversations does a sensor see in one direction only, though nobody rejected them?
--- Their other half goes another way: past the sensor, and often into a stateful firewall that drops it.
+-- Which TCP conversations does a host, or a sensor elsewhere, see in one direction only, though nobody rejected them?
+-- Their other half goes another way: past that place, and often into a stateful firewall that drops it. Each place that sees a half has
+-- a row.
 -- Made of packaging/athena/lake/questions/asymmetric_routes.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
   /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
@@ -19,6 +20,7 @@ WITH period AS (
     action,
     start,
     "end",
+    COALESCE(instance, interface, sensor) AS place, /* Where it was seen: one source has many hosts. */
     CASE
       WHEN source || ' ' || CAST(source_port AS TEXT) IS NULL
       OR destination || ' ' || CAST(destination_port AS TEXT) IS NULL
@@ -49,7 +51,7 @@ WITH period AS (
     *,
     CASE
       WHEN start <= MAX("end") OVER (
-        PARTITION BY sensor, one_end, other_end
+        PARTITION BY sensor, place, one_end, other_end
         ORDER BY start
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
       ) + INTERVAL '2' MINUTE
@@ -61,7 +63,7 @@ WITH period AS (
   SELECT
     *,
     SUM(begins) OVER (
-      PARTITION BY sensor, one_end, other_end
+      PARTITION BY sensor, place, one_end, other_end
       ORDER BY start
       RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS number /* A range, not rows: records that begin in the same second belong together. */
@@ -69,6 +71,7 @@ WITH period AS (
 ), conversation /* What several interfaces saw is counted once. */ AS (
   SELECT
     sensor,
+    place,
     one_end,
     other_end,
     number,
@@ -85,6 +88,7 @@ WITH period AS (
   FROM numbered
   GROUP BY
     sensor,
+    place,
     one_end,
     other_end,
     number,
@@ -96,6 +100,7 @@ WITH period AS (
 )
 SELECT
   sensor,
+  place,
   MIN(source) AS source,
   MIN(source_port) AS source_port,
   MIN(destination) AS destination,
@@ -107,6 +112,7 @@ SELECT
 FROM conversation
 GROUP BY
   sensor,
+  place,
   one_end,
   other_end,
   number
@@ -117,6 +123,7 @@ HAVING
 ORDER BY
   packets DESC,
   sensor,
+  place,
   source,
   source_port,
   destination,

@@ -1,4 +1,4 @@
--- Who tries passwords: many short connections from one source to one login service within an hour?
+-- Who tries passwords: many short connections from one source to one login service within an hour of the clock?
 -- Made of packaging/athena/lake/questions/brute_force.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
   /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
@@ -9,12 +9,15 @@ WITH period AS (
   SELECT
     sensor,
     interface,
+    direction,
     source,
     source_port,
     destination,
     destination_port,
     SUM(packets) AS packets,
     SUM(bytes) AS bytes,
+    MAX(CASE WHEN tcp_flags & 5 <> 0 THEN 1 ELSE 0 END) AS ended,
+    COUNT(tcp_flags) AS has_flags,
     MIN(start) AS first_seen,
     MAX("end") AS last_seen
   FROM flow
@@ -29,6 +32,7 @@ WITH period AS (
   GROUP BY
     sensor,
     interface,
+    direction,
     source,
     source_port,
     destination,
@@ -41,6 +45,8 @@ WITH period AS (
     destination_port,
     MAX(packets) AS packets,
     MAX(bytes) AS bytes,
+    MAX(ended) AS ended,
+    MAX(has_flags) AS has_flags,
     MIN(first_seen) AS first_seen,
     MAX(last_seen) AS last_seen
   FROM seen
@@ -60,9 +66,12 @@ SELECT
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
 FROM attempt
-/* More than a knock, less than a session in which somebody works. */
+/* More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, and never end with FIN */
+/* or RST; where there are no flags, they have no more than headers. */
 WHERE
-  packets > 5 AND bytes < 20000
+  packets > 5
+  AND bytes < 20000
+  AND CASE WHEN has_flags > 0 THEN ended = 1 ELSE bytes > 70 * packets END
 GROUP BY
   source,
   destination,

@@ -43,7 +43,8 @@ WITH period AS (
     day BETWEEN CAST('2026-11-23' AS DATE) AND CAST('2026-11-23' AS DATE)
     AND start >= since
     AND start < until
-    AND NOT source IS NULL
+    AND /* What nobody judged is neither. */ NOT source IS NULL
+    AND action IN ('Allowed', 'Denied')
 ), begun /* Two minutes of silence end a conversation: ports come again, and what both sides saw may fall into neighbouring windows. */ AS (
   SELECT
     *,

@@ -1,5 +1,6 @@
 -- Who knocks on many ports of one host, or on one port of many hosts?
--- TCP only. A knock is a SYN that no conversation followed: the answers (SYN with ACK, RST) are records of their own.
+-- TCP only. A knock is a SYN that no conversation followed, in this record or a later one: the answers (SYN with ACK, RST) are
+-- records of their own.
 -- Made of packaging/athena/lake/questions/port_scan.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
   /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
@@ -8,12 +9,16 @@ WITH period AS (
     CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
 ), knock AS (
   SELECT
+    sensor,
+    interface,
+    direction,
     source,
+    source_port,
     destination,
     destination_port,
-    action,
-    start,
-    "end"
+    MAX(action) AS action,
+    MIN(start) AS start,
+    MAX("end") AS "end"
   FROM flow
   CROSS JOIN period
   WHERE
@@ -21,12 +26,24 @@ WITH period AS (
     AND start >= since
     AND start < until
     AND protocol = 6
-    AND /* The default format has no flags: there, what comes from the higher port is the client's. */ CASE
-      WHEN tcp_flags IS NULL
-      THEN source_port > destination_port
-      ELSE tcp_flags & 18 = 2
-    END
-    AND /* Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again. */ packets <= 5
+  GROUP BY
+    sensor,
+    interface,
+    direction,
+    source,
+    source_port,
+    destination,
+    destination_port
+  /* The default format has no flags: there, what comes from the higher port is the client's. */
+  HAVING
+    MAX(
+      CASE
+        WHEN tcp_flags IS NULL
+        THEN source_port > destination_port
+        ELSE tcp_flags & 18 = 2
+      END
+    )
+    AND /* Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again. */ SUM(packets) <= 5
 )
 SELECT
   source,

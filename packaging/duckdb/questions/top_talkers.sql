@@ -9,6 +9,7 @@ WITH period AS (
   SELECT
     sensor,
     interface,
+    direction,
     source,
     source_port,
     destination,
@@ -26,12 +27,13 @@ WITH period AS (
   GROUP BY
     sensor,
     interface,
+    direction,
     source,
     source_port,
     destination,
     destination_port,
     protocol
-), once /* What several sensors or interfaces saw is counted once: as the one that saw the most of it did. */ AS (
+), once /* What several sensors or interfaces saw, or one both coming in and going out, is counted once: as the one that saw the most of it did. */ AS (
   SELECT
     source,
     source_port,

@@ -10,6 +10,7 @@ WITH period AS (
   SELECT
     sensor,
     interface,
+    direction,
     source,
     source_port,
     destination,
@@ -35,7 +36,8 @@ WITH period AS (
     5,
     6,
     7,
-    8
+    8,
+    9
 ), once /* What several sensors or interfaces saw is counted once: as the one that saw the most of it did. */ AS (
   SELECT
     source,

@@ -10,6 +10,7 @@ WITH period AS (
   SELECT
     sensor,
     interface,
+    direction,
     protocol,
     packets,
     bytes,
@@ -31,18 +32,19 @@ WITH period AS (
     AND start < until
     AND NOT source IS NULL
     AND action <> 'Denied'
-), conversation /* source is the sender of a record's packets, so an answer is a record of its own: here both directions become one conversation. */ AS (
+), half AS (
   SELECT
     sensor,
     interface,
+    direction,
+    from_client,
     protocol,
     CASE WHEN from_client THEN source ELSE destination END AS client,
     CASE WHEN from_client THEN source_port ELSE destination_port END AS client_port,
     CASE WHEN from_client THEN destination ELSE source END AS server,
     CASE WHEN from_client THEN destination_port ELSE source_port END AS server_port,
     SUM(packets) AS packets,
-    SUM(CASE WHEN from_client THEN bytes ELSE 0 END) AS to_server,
-    SUM(CASE WHEN from_client THEN 0 ELSE bytes END) AS to_client,
+    SUM(bytes) AS bytes,
     MIN(start) AS first_seen,
     MAX("end") AS last_seen
   FROM seen
@@ -53,20 +55,42 @@ WITH period AS (
     4,
     5,
     6,
-    7
-), once /* What several sensors or interfaces saw is counted once: as the one that saw the most of it did. */ AS (
+    7,
+    8,
+    9
+), once /* What several sensors or interfaces saw, or one both coming in and going out, is counted once: as the one that saw the most of it */ /* did. */ AS (
   SELECT
+    from_client,
     protocol,
     client,
     client_port,
     server,
     server_port,
     MAX(packets) AS packets,
-    MAX(to_server) AS to_server,
-    MAX(to_client) AS to_client,
+    MAX(bytes) AS bytes,
     MIN(first_seen) AS first_seen,
     MAX(last_seen) AS last_seen
-  FROM conversation
+  FROM half
+  GROUP BY
+    from_client,
+    protocol,
+    client,
+    client_port,
+    server,
+    server_port
+), conversation /* source is the sender of a record's packets, so an answer is a record of its own: here both directions become one conversation. */ AS (
+  SELECT
+    protocol,
+    client,
+    client_port,
+    server,
+    server_port,
+    SUM(packets) AS packets,
+    SUM(CASE WHEN from_client THEN bytes ELSE 0 END) AS to_server,
+    SUM(CASE WHEN from_client THEN 0 ELSE bytes END) AS to_client,
+    MIN(first_seen) AS first_seen,
+    MAX(last_seen) AS last_seen
+  FROM once
   GROUP BY
     protocol,
     client,
@@ -84,7 +108,7 @@ SELECT
   SUM(to_client) AS bytes_to_client,
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
-FROM once
+FROM conversation
 /* TCP needs at least 7 packets to open, say something and close: fewer are a refusal or a probe. */
 WHERE
   protocol <> 6 OR packets >= 7

@@ -21,7 +21,7 @@ DUCKDB = PACKAGING / "duckdb"
 
 # Functions of Athena's Trino that the questions may use, each known to mean the same in DuckDB after sqlglot.
 FUNCTIONS = set(
-    "abs bitwise_and cast coalesce concat count date_parse date_trunc greatest least max min nullif starts_with sum timestamp".split()
+    "abs bitwise_and cast coalesce concat count date_parse date_trunc element_at greatest least max min nullif starts_with sum timestamp".split()
 )
 # What may stand before a parenthesis without being a function.
 WORDS = set("and as by case else from having in on or over sets then when where".split())
@@ -191,9 +191,10 @@ def main():
         for name, question in questions.items():
             expect(f"{name}, {what}", ask(db, question), expected(name))
         db.execute("ROLLBACK")
-    # Security Lake's own rows of the same interface, and a second agent on the way: totals stay.
+    # Security Lake's own rows of the same interface, a second agent on the way, and interfaces by which packets come and go: totals stay.
     db.execute("""INSERT INTO flow SELECT * REPLACE ('vpc_flow' AS sensor) FROM flow WHERE sensor = 'flowlake_vpc'
-        UNION ALL SELECT * REPLACE ('eni-f0000000000000001' AS interface) FROM flow WHERE sensor = 'flowlake_agent'""")
+        UNION ALL SELECT * REPLACE ('eni-f0000000000000001' AS interface) FROM flow WHERE sensor = 'flowlake_agent'
+        UNION ALL SELECT * REPLACE (CASE direction WHEN 'Inbound' THEN 'Outbound' ELSE 'Inbound' END AS direction) FROM flow""")
     for name in TOTALS:
         expect(f"{name}, seen twice", ask(db, questions[name]), EXPECTED[name])
     check_views(lake, questions)

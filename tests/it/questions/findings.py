@@ -23,7 +23,7 @@ EXPECTED = {
 10.20.1.10 10.40.2.20 443 6 25943596 74283 0 12:09:39 12:11:07
 2001:db8:20:1::10 2001:db8:40:2::20 443 6 1052640 11392 0 12:11:07 12:11:09"""),
     # The backup server's half conversation.
-    "asymmetric_routes": lines("flowlake_agent 10.30.5.15 51544 10.20.1.60 873 152 30080 12:08:05 12:10:36"),
+    "asymmetric_routes": lines("flowlake_agent eni-f0000000000000060 10.30.5.15 51544 10.20.1.60 873 152 30080 12:08:05 12:10:36"),
     # What the security group dropped of the scan.
     "firewall_suspects": lines(
         "the_other_side_rejects 10.20.1.10 10.40.2.20 6 flowlake_agent flowlake_vpc eni-0b7e4c2d9f1a83650"
@@ -110,6 +110,30 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
 10.20.1.10 10.40.2.20 - 1 152 1 8080 0 12:09:32 12:09:39
 198.51.100.77 - 22 60 1 22 22 0 12:08:02 12:08:02"""),
     ),
+    (
+        "conversations that went on",
+        "port_scan",
+        """INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 MINUTE AS start, "end" + INTERVAL 1 MINUTE AS "end", 200 AS packets,
+          0 AS tcp_flags) FROM flow WHERE source = '198.51.100.77'""",
+        EXPECTED["port_scan"][:1],
+    ),
+    ("SYNs that nobody answers", "brute_force", "UPDATE flow SET tcp_flags = 2 WHERE destination_port = 22", []),
+    ("without flags", "brute_force", "UPDATE flow SET tcp_flags = NULL", EXPECTED["brute_force"]),
+    (
+        "SYNs that nobody answers, without flags",
+        "brute_force",
+        "UPDATE flow SET tcp_flags = NULL, bytes = 60 * packets WHERE destination_port = 22",
+        [],
+    ),
+    ("nobody judged", "firewall_suspects", "UPDATE flow SET action = 'Unknown' WHERE sensor = 'flowlake_agent'", []),
+    # One source has many hosts: each sees its half.
+    (
+        "the other half at another host",
+        "asymmetric_routes",
+        """INSERT INTO flow SELECT * REPLACE (source AS destination, destination AS source, source_port AS destination_port,
+          destination_port AS source_port, 'eni-other' AS interface, NULL AS instance) FROM flow WHERE source_port = 51544""",
+        [*EXPECTED["asymmetric_routes"], "flowlake_agent eni-other 10.20.1.60 873 10.30.5.15 51544 152 30080 12:08:05 12:10:36"],
+    ),
     ("logins taken away", "brute_force", "DELETE FROM flow WHERE source = '198.51.100.77' AND destination_port = 22", []),
     ("somebody works", "brute_force", "UPDATE flow SET bytes = bytes * 10", []),
     ("a login in ten minutes", "brute_force", "DELETE FROM flow WHERE destination_port = 22 AND source_port % 4 <> 0", []),
@@ -129,7 +153,7 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
         "another answer taken away",
         "asymmetric_routes",
         "DELETE FROM flow WHERE destination_port = 51546",
-        [*EXPECTED["asymmetric_routes"], "flowlake_agent 10.30.5.15 51546 10.20.1.60 443 30 5680 12:08:59 12:09:01"],
+        [*EXPECTED["asymmetric_routes"], "flowlake_agent eni-f0000000000000060 10.30.5.15 51546 10.20.1.60 443 30 5680 12:08:59 12:09:01"],
     ),
     # The answer of an earlier conversation over the same ports does not hide it.
     (
@@ -203,4 +227,4 @@ matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12
 ]
 
 # Questions whose totals stay when a second sensor or interface sees the same.
-TOTALS = ["brute_force", "port_scan", "top_talkers", "unusual_upload", "vpn_both_ends", "who_talks_to_whom", "asymmetric_routes"]
+TOTALS = ["brute_force", "port_scan", "top_talkers", "unusual_upload", "vpn_both_ends", "who_talks_to_whom"]

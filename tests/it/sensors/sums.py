@@ -64,9 +64,9 @@ def of_lake(lake):
         for row in pq.ParquetFile(path).read().to_pylist():
             kept = dict(row["unmapped"])
             counts = [row["traffic"]["packets"], row["traffic"]["bytes"]]
-            side = kept.get("zeek_side") or kept["suricata_side"]
+            side = kept.get("zeek_side") or kept.get("suricata_side", "toserver")
             is_frame = kept.get("bytes_layer") == "frame"
-            if is_frame != ("suricata_side" in kept) or row["activity_id"] != 6 and row["action_id"] != 2:
+            if is_frame != ("flowlake_suricata" in str(path)) or row["activity_id"] != 6 and row["action_id"] != 2:
                 sys.exit(f"{path}: {row}")
             yield counts + [None, None] if side in ("originator", "toserver") else [None, None] + counts
 

@@ -1,23 +1,25 @@
--- Who tries passwords: many short connections from one source to one login service within an hour?
+-- Who tries passwords: many short connections from one source to one login service within an hour of the clock?
 WITH period AS (
   -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 seen AS (
   SELECT
-    sensor, interface, source, source_port, destination, destination_port, sum(packets) AS packets, sum(bytes) AS bytes,
+    sensor, interface, direction, source, source_port, destination, destination_port, sum(packets) AS packets,
+    sum(bytes) AS bytes, max(CASE WHEN bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended, count(tcp_flags) AS has_flags,
     min(start) AS first_seen, max("end") AS last_seen
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
     AND protocol = 6 AND action <> 'Denied'
     -- FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM
     AND destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
-  GROUP BY sensor, interface, source, source_port, destination, destination_port
+  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port
 ),
 -- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
 attempt AS (
   SELECT
     source, source_port, destination, destination_port, max(packets) AS packets, max(bytes) AS bytes,
+    max(ended) AS ended, max(has_flags) AS has_flags,
     min(first_seen) AS first_seen, max(last_seen) AS last_seen
   FROM seen
   GROUP BY source, source_port, destination, destination_port
@@ -26,8 +28,9 @@ SELECT
   source, destination, destination_port, date_trunc('hour', first_seen) AS hour, count(*) AS attempts, sum(bytes) AS bytes,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM attempt
--- More than a knock, less than a session in which somebody works.
-WHERE packets > 5 AND bytes < 20000
+-- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, and never end with FIN
+-- or RST; where there are no flags, they have no more than headers.
+WHERE packets > 5 AND bytes < 20000 AND CASE WHEN has_flags > 0 THEN ended = 1 ELSE bytes > 70 * packets END
 GROUP BY source, destination, destination_port, date_trunc('hour', first_seen)
 -- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.
 HAVING count(*) >= 20

@@ -11,7 +11,8 @@ seen AS (
     greatest(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS other_end
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
-    AND source IS NOT NULL
+    -- What nobody judged is neither.
+    AND source IS NOT NULL AND action IN ('Allowed', 'Denied')
 ),
 -- Two minutes of silence end a conversation: ports come again, and what both sides saw may fall into neighbouring windows.
 begun AS (

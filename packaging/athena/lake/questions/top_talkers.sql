@@ -4,13 +4,13 @@ WITH period AS (
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 seen AS (
-  SELECT sensor, interface, source, source_port, destination, destination_port, protocol, sum(bytes) AS bytes
+  SELECT sensor, interface, direction, source, source_port, destination, destination_port, protocol, sum(bytes) AS bytes
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
     AND source IS NOT NULL AND action <> 'Denied'
-  GROUP BY sensor, interface, source, source_port, destination, destination_port, protocol
+  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, protocol
 ),
--- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
+-- What several sensors or interfaces saw, or one both coming in and going out, is counted once: as the one that saw the most of it did.
 once AS (
   SELECT source, source_port, destination, destination_port, protocol, max(bytes) AS bytes
   FROM seen

@@ -6,12 +6,12 @@ WITH period AS (
 ),
 seen AS (
   SELECT
-    sensor, interface, source, source_port, destination, destination_port, protocol, start < since AS earlier,
+    sensor, interface, direction, source, source_port, destination, destination_port, protocol, start < since AS earlier,
     sum(bytes) AS bytes, min(start) AS first_seen, max("end") AS last_seen
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-16' AND DATE '2026-11-23' AND start >= since - INTERVAL '7' DAY AND start < until
     AND source_port <> destination_port AND action <> 'Denied'
-  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 ),
 -- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
 once AS (

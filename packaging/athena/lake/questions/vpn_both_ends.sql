@@ -1,6 +1,7 @@
 -- Do both ends of the VPN see the same: what matches, what did only one end see, where do the bytes differ?
 -- Conversations that match are added up for each pair of hosts; every other one is a row of its own. Both directions belong to
--- one conversation. Where addresses are translated on the way, nothing matches.
+-- one conversation. Where addresses are translated on the way, nothing matches. Of a conversation that was under way when the period
+-- begins, a sensor that writes one row at its end has none here: let the period begin before.
 WITH period AS (
   -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
@@ -14,7 +15,7 @@ site AS (
 ),
 seen AS (
   SELECT
-    provider = 'AWS' AS in_cloud, sensor, interface, protocol, packets, bytes, start, "end",
+    provider = 'AWS' AS in_cloud, sensor, interface, direction, sender.side AS sent_by, protocol, packets, bytes, start, "end",
     CASE WHEN sender.side = 'cloud' THEN destination ELSE source END AS on_premises,
     CASE WHEN sender.side = 'cloud' THEN destination_port ELSE source_port END AS on_premises_port,
     CASE WHEN sender.side = 'cloud' THEN source ELSE destination END AS cloud,
@@ -45,13 +46,28 @@ numbered AS (
     ) AS number
   FROM begun
 ),
--- What several sensors or interfaces of one end saw is counted once: as the one that saw the most of it did.
-conversation AS (
+half AS (
   SELECT
-    in_cloud, sensor, interface, protocol, on_premises, on_premises_port, cloud, cloud_port, number,
+    in_cloud, sensor, interface, direction, sent_by, protocol, on_premises, on_premises_port, cloud, cloud_port, number,
     coalesce(sum(bytes), 0) AS bytes, min(start) AS first_seen, max("end") AS last_seen
   FROM numbered
-  GROUP BY in_cloud, sensor, interface, protocol, on_premises, on_premises_port, cloud, cloud_port, number
+  GROUP BY in_cloud, sensor, interface, direction, sent_by, protocol, on_premises, on_premises_port, cloud, cloud_port, number
+),
+-- What several sensors or interfaces of one end saw, or one both coming in and going out, is counted once: as the one that saw the
+-- most of it did.
+once AS (
+  SELECT
+    in_cloud, sent_by, protocol, on_premises, on_premises_port, cloud, cloud_port, number,
+    max(bytes) AS bytes, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+  FROM half
+  GROUP BY in_cloud, sent_by, protocol, on_premises, on_premises_port, cloud, cloud_port, number
+),
+conversation AS (
+  SELECT
+    in_cloud, protocol, on_premises, on_premises_port, cloud, cloud_port, number,
+    sum(bytes) AS bytes, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+  FROM once
+  GROUP BY in_cloud, protocol, on_premises, on_premises_port, cloud, cloud_port, number
 ),
 compared AS (
   SELECT
