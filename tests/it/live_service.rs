@@ -243,3 +243,37 @@ fn what_cannot_be_written_is_an_error_and_is_said_later() {
     let skipped = records.iter().find(|record| record["log-status"] == "SKIPDATA").expect("SKIPDATA");
     assert!(skipped["start"].parse::<i64>().is_ok_and(|start| start <= sent_at), "{skipped:?}");
 }
+
+/// No room on the disk: the oldest files make some, and their time is SKIPDATA; what cannot be written then is SKIPDATA of the next
+/// run, which needs no help.
+#[test]
+fn a_full_spool_gives_its_oldest_up_and_says_so() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    let running = lab.agent("");
+    send(&lab, &lab.outside, "10 100 10.9.0.2 7820");
+    thread::sleep(Duration::from_millis(400));
+    running.stop();
+    assert_eq!(sum(&lab.records(), "packets", &[("dstport", "7820")]), 10);
+    // More than any disk has.
+    let running = lab.agent("spool-min-free-mib = 1000000000\n");
+    send(&lab, &lab.outside, "10 100 10.9.0.2 7821");
+    thread::sleep(Duration::from_millis(400));
+    running.signal("-TERM");
+    let said = running.ended(1);
+    assert!(said.contains("its oldest 1 files, ") && said.contains("were given up and are SKIPDATA"), "{said}");
+    assert!(said.contains("the spool is full, and has nothing more to give up: its disk has "), "{said}");
+    assert!(said.contains("records that could not be written"), "{said}");
+    let records = lab.records();
+    assert_eq!(sum(&records, "packets", &[("dstport", "7820")]), 0, "{said}");
+    assert!(records.iter().all(|record| record["log-status"] == "SKIPDATA"), "{records:?}");
+    let running = lab.agent("");
+    send(&lab, &lab.outside, "10 100 10.9.0.2 7822");
+    thread::sleep(Duration::from_millis(400));
+    let said = running.stop();
+    let records = lab.records();
+    assert_eq!(sum(&records, "packets", &[("dstport", "7822")]), 10, "{said}");
+    let skipped = records.iter().filter(|record| record["log-status"] == "SKIPDATA").count();
+    assert!(skipped >= 2, "{records:?}");
+}

@@ -65,6 +65,8 @@ fn summary(ended: &Ended) -> String {
     line(ended.left_out.0, "records left out by the filters");
     line(ended.left_out.1, "packets in these");
     line(ended.given_up, "records that could not be written");
+    line(ended.dropped.0, "finished files that were given up in a full spool, and are SKIPDATA");
+    line(ended.dropped.1, "packets that these told of");
     line(ended.refused_unseen, "packets that ICMP messages called refused were not seen; they have no record");
     if let Some((recorded, elsewhere, unread)) = ended.drops {
         let unmatched = ended.verdict_unmatched;

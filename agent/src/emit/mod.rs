@@ -6,11 +6,13 @@ mod directory;
 mod log_file;
 mod quiet;
 mod record;
+mod room;
 mod spool;
 
 pub use directory::{Delivery, LogDirectory};
 pub use quiet::QuietWindows;
 pub use record::{Gap, Identity, gap_record, record};
+pub use room::GivenUp;
 pub use spool::{GapSpan, SpoolWriter};
 
 use std::io::{self, Write};

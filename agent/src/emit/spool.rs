@@ -9,7 +9,7 @@ use flowlake_common::{
     vpc::{Format, write_header, write_line},
 };
 
-use super::{Gap, Identity, gap_record, record};
+use super::{Gap, Identity, gap_record, record, room::GivenUp};
 use crate::flow::Closed;
 
 /// Half the time of the default level 6, for a tenth more size: these files are handed on soon.
@@ -23,30 +23,44 @@ pub type GapSpan = (Gap, i64, i64);
 /// Writes the records of one interface.
 #[derive(Debug)]
 pub struct SpoolWriter {
-    spool: Spool,
+    pub(super) spool: Spool,
+    /// Seconds of a window.
+    pub(super) interval: i64,
     format: Format,
 }
 
 impl SpoolWriter {
-    /// Writes into a spool.
+    /// Writes into a spool, windows of so many seconds.
     #[must_use]
-    pub fn new(spool: Spool) -> Self {
-        Self { spool, format: Format::all_fields() }
+    pub fn new(spool: Spool, interval: u32) -> Self {
+        Self { spool, interval: interval.into(), format: Format::all_fields() }
     }
 
-    /// Writes a window's records as one file. When it returns, they survive a crash.
+    /// Writes a window's records as one file. When it returns, they survive a crash. `tell` is told what had to be given up for it.
     ///
     /// # Errors
-    /// When the file cannot be written; the message names it.
-    pub fn write(&self, identity: &Identity, closed: &Closed, gaps: &[GapSpan]) -> io::Result<()> {
+    /// When the file cannot be written, the message names it; or when the spool is full.
+    pub fn write(
+        &self,
+        identity: &Identity,
+        closed: &Closed,
+        gaps: &[GapSpan],
+        tell: &mut dyn FnMut(GivenUp),
+    ) -> io::Result<()> {
+        self.make_room(identity, tell)?;
+        self.put(identity, "", closed, gaps).map(drop)
+    }
+
+    /// Gives the name of the file; its last part starts with `mark`.
+    pub(super) fn put(&self, identity: &Identity, mark: &str, closed: &Closed, gaps: &[GapSpan]) -> io::Result<String> {
         let interface = identity.interface_ids.first().map_or("-", String::as_str);
         loop {
             let stamp = time::format(closed.start, "%Y%m%dT%H%M%SZ");
-            let name = format!("{stamp}_{interface}_{:x}.log.gz", time::now_us());
+            let name = format!("{stamp}_{interface}_{mark}{:x}.log.gz", time::now_us());
             match self.spool.put(&name, |out| self.text(&name, identity, closed, gaps, out)) {
                 // Within a microsecond, or after the clock was set back: the next one is free.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result,
+                result => return result.map(|()| name),
             }
         }
     }

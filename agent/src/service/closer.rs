@@ -17,7 +17,7 @@ use super::{
     marker::Markers,
 };
 use crate::{
-    emit::{Gap, GapSpan, Identity, SpoolWriter},
+    emit::{Gap, GapSpan, GivenUp, Identity, SpoolWriter},
     flow::{Closed, Drops, LeftOut, Lost, Part, RecordFilter},
 };
 
@@ -45,6 +45,9 @@ pub(super) struct Written {
     pub(super) left_out: LeftOut,
     /// Records that could not be written.
     pub(super) given_up: u64,
+    /// Finished files that had to make room, and the packets that they told of.
+    pub(super) dropped_files: u64,
+    pub(super) dropped_packets: u64,
 }
 
 impl std::ops::AddAssign for Written {
@@ -56,6 +59,8 @@ impl std::ops::AddAssign for Written {
         self.left_out.records += other.left_out.records;
         self.left_out.packets += other.left_out.packets;
         self.given_up += other.given_up;
+        self.dropped_files += other.dropped_files;
+        self.dropped_packets += other.dropped_packets;
     }
 }
 
@@ -311,7 +316,13 @@ impl Closer {
     fn write_stubbornly(&mut self, closed: &Closed, gaps: &[GapSpan]) -> bool {
         let mut failed = false;
         loop {
-            match self.of.spool.write(&self.of.identity, closed, gaps) {
+            let Self { of, written, .. } = self;
+            let mut tell = |given_up: GivenUp| {
+                written.dropped_files += given_up.files;
+                written.dropped_packets += given_up.packets;
+                (of.say)(&Event::SpoolFull { given_up });
+            };
+            match of.spool.write(&of.identity, closed, gaps, &mut tell) {
                 Ok(()) => {
                     if failed {
                         (self.of.say)(&Event::SpoolWorks { interface: self.of.interface.clone() });
@@ -354,7 +365,7 @@ impl Closer {
 
 #[cfg(test)]
 mod tests {
-    use flowlake_common::spool::Spool;
+    use flowlake_common::spool::{Limits, Spool};
 
     use super::*;
     use crate::{
@@ -383,7 +394,7 @@ mod tests {
                 interval: 60,
                 max_flows,
                 with_firewall,
-                spool: SpoolWriter::new(Spool::open(&folder.path().join("spool")).unwrap()),
+                spool: SpoolWriter::new(Spool::open(&folder.path().join("spool"), Limits::default()).unwrap(), 60),
                 markers: Markers::open(folder.path()).unwrap(),
                 filter: RecordFilter::default(),
                 say: |_| (),

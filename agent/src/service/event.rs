@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use flowlake_common::time;
 
-use crate::{capture::live::TapError, flow::Lost};
+use crate::{capture::live::TapError, emit::GivenUp, flow::Lost};
 
 /// Whoever is told.
 pub type Say = fn(&Event);
@@ -69,6 +69,11 @@ pub enum Event {
         interface: String,
         /// Why, and which file.
         why: String,
+    },
+    /// Finished files were given up, because there was no room.
+    SpoolFull {
+        /// What, and why.
+        given_up: GivenUp,
     },
     /// Writing works again.
     SpoolWorks {
@@ -160,6 +165,11 @@ impl fmt::Display for Event {
             Self::SpoolFailed { interface, why } => {
                 write!(f, "{interface}: cannot write records: {why}; it is tried again every second")
             }
+            Self::SpoolFull { given_up: GivenUp { why, files, records, packets } } => write!(
+                f,
+                "the spool was full ({why}): its oldest {files} files, {records} records of {packets} packets, were given up \
+                 and are SKIPDATA; look after the converter, or change the spool- keys of agent.toml"
+            ),
             Self::SpoolWorks { interface } => write!(f, "{interface}: records are written again"),
             Self::GivenUp { interface, records } => {
                 write!(f, "{interface}: {records} records were not written; the next start says SKIPDATA for them")

@@ -243,7 +243,7 @@ impl Interfaces {
             interval: flow.interval,
             max_flows: flow.max_flows,
             with_firewall: self.with_firewall,
-            spool: SpoolWriter::new(self.spool.clone()),
+            spool: SpoolWriter::new(self.spool.clone(), flow.interval),
             markers: self.markers.clone(),
             filter: self.config.records.clone(),
             say: self.say,

@@ -62,6 +62,8 @@ pub struct Ended {
     pub refused_unseen: u64,
     /// Records that could not be written.
     pub given_up: u64,
+    /// Finished files of the spool that had to make room, and the packets that they told of.
+    pub dropped: (u64, u64),
 }
 
 /// Captures until SIGTERM or SIGINT.
@@ -74,7 +76,7 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
     }
     fs::create_dir_all(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
     let _lock = lock(&config.state)?;
-    let spool = Spool::open(&config.spool).context("cannot write the spool")?;
+    let spool = Spool::open(&config.spool, config.limits).context("cannot write the spool")?;
     let markers = Markers::open(&config.state).with_context(|| format!("cannot write {}", config.state.display()))?;
     say_what_was_lost(config, &spool, &markers, say)?;
 
@@ -106,7 +108,16 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
     drop(links.join());
     supervised?;
     stopped?;
-    let Written { records, skipped_windows, verdict_unmatched, refused_unseen, left_out, given_up } = written;
+    let Written {
+        records,
+        skipped_windows,
+        verdict_unmatched,
+        refused_unseen,
+        left_out,
+        given_up,
+        dropped_files,
+        dropped_packets,
+    } = written;
     Ok(Ended {
         counters,
         records,
@@ -117,6 +128,7 @@ pub fn run(config: &Config, say: Say) -> anyhow::Result<Ended> {
         verdict_unmatched,
         refused_unseen,
         given_up,
+        dropped: (dropped_files, dropped_packets),
     })
 }
 
@@ -133,7 +145,7 @@ fn lock(state: &Path) -> anyhow::Result<File> {
 
 /// What a run that ended suddenly did not write is SKIPDATA, from its first unwritten second to now.
 fn say_what_was_lost(config: &Config, spool: &Spool, markers: &Markers, say: Say) -> anyhow::Result<()> {
-    let writer = SpoolWriter::new(spool.clone());
+    let writer = SpoolWriter::new(spool.clone(), config.rules.flow.interval);
     let now = time::now();
     for left in markers.left().context("cannot read the crash markers")? {
         let (id, since) = match left {
@@ -149,7 +161,9 @@ fn say_what_was_lost(config: &Config, spool: &Spool, markers: &Markers, say: Say
         say(&Event::Crashed { id: id.clone(), since });
         let identity = config.identity_of(&id, None);
         let closed = Closed { start: since, entries: Vec::new(), verdict_unmatched: 0 };
-        writer.write(&identity, &closed, &[(Gap::SkipData, since, now)]).context("cannot write the spool")?;
+        let mut tell = |given_up| say(&Event::SpoolFull { given_up });
+        let gap = (Gap::SkipData, since, now);
+        writer.write(&identity, &closed, &[gap], &mut tell).context("cannot write the spool")?;
         markers.remove(&id).context("cannot remove a crash marker")?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use flowlake_common::spool::Limits;
 use serde::Deserialize;
 
 use self::written::{Raw, Word};
@@ -37,6 +38,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Where finished files go.
     pub spool: PathBuf,
+    /// How much of it there may be.
+    pub limits: Limits,
     /// Windows, tunnels, networks of this side.
     pub rules: Rules,
     /// What is captured.

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use flowlake_common::{
+    spool::{Limits, WhenFull},
+    time,
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
@@ -113,6 +117,18 @@ checked!(Folder, "PathBuf": PathBuf => PathBuf, |path| {
     }
     Err(format!("'{}': a folder's whole path, from '/' on", path.display()))
 });
+checked!(SpoolMib, "u64": u64 => u64, |mib| match mib {
+    16..=1_000_000_000 => Ok(mib << 20),
+    _ => Err(format!("{mib}: a spool has from 16 to 1000000000 MiB")),
+});
+checked!(FreeMib, "u64": u64 => u64, |mib| match mib {
+    0..=1_000_000_000 => Ok(mib << 20),
+    _ => Err(format!("{mib}: at most 1000000000 MiB")),
+});
+checked!(SpoolDays, "i64": i64 => i64, |days| match days {
+    1..=3650 => Ok(days * time::DAY),
+    _ => Err(format!("{days}: from 1 to 3650 days")),
+});
 checked!(NflogGroups, "Vec<u16>": Vec<u16> => Vec<u16>, |groups| {
     let mut once = groups.clone();
     once.sort_unstable();
@@ -135,6 +151,13 @@ checked!(TunnelName, "String": String => Tunnel, |name| {
         format!("'{}' is not one of {known}", name.escape_debug())
     })
 });
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawWhenFull {
+    DropOldest,
+    Pause,
+}
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -181,6 +204,10 @@ pub(super) struct Raw {
     max_flows: Option<MaxFlows>,
     state: Option<Folder>,
     spool: Option<Folder>,
+    spool_max_mib: Option<SpoolMib>,
+    spool_max_days: Option<SpoolDays>,
+    spool_min_free_mib: Option<FreeMib>,
+    spool_when_full: Option<RawWhenFull>,
     #[serde(default)]
     local_networks: Option<Spanned<Vec<Network>>>,
     #[serde(default)]
@@ -300,10 +327,20 @@ impl Raw {
         if capture.is_empty() {
             capture.push(CaptureConfig::of_default_route());
         }
+        let usual = Limits::default();
         Ok(Config {
             account_id: self.account_id.0,
             region: self.region.0,
             identity: self.identity,
+            limits: Limits {
+                max_bytes: self.spool_max_mib.map_or(usual.max_bytes, |SpoolMib(bytes)| bytes),
+                max_age: self.spool_max_days.map_or(usual.max_age, |SpoolDays(seconds)| seconds),
+                min_free: self.spool_min_free_mib.map_or(usual.min_free, |FreeMib(bytes)| bytes),
+                when_full: match self.spool_when_full {
+                    None | Some(RawWhenFull::DropOldest) => WhenFull::DropOldest,
+                    Some(RawWhenFull::Pause) => WhenFull::Pause,
+                },
+            },
             spool: self.spool.map_or_else(|| state.join("spool"), |Folder(path)| path),
             state,
             rules: Rules { flow, decapsulate, icmp_prohibited: self.verdict.icmp_prohibited, local_networks },
