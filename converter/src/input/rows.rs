@@ -272,8 +272,15 @@ fn next_value<R: Read>(
         make_word(number, &word, made, known);
         return Ok(true);
     };
+    let is_word = |bytes: &[u8]| dialect == Dialect::Base64 && is_base64(bytes);
+    if !matches!(value, Value::Bare(bytes) if is_word(bytes))
+        && let Some((before, word)) = known.word.take()
+    {
+        // It ends here, and comes first.
+        make_word(before, &word, made, known);
+    }
     let (reason, kept) = match value {
-        Value::Bare(bytes) if dialect == Dialect::Base64 && is_base64(bytes) => {
+        Value::Bare(bytes) if is_word(bytes) => {
             // A word may be broken into lines; how gzip begins tells where the next one does.
             let words = bytes.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
             // What comes behind the padding is another word.
