@@ -192,7 +192,13 @@ fn odd_files_are_read_whole() {
     let of_told = line(1).replacen('2', "3", 1).replace(" 6 1 40 ", " 6 10.0.0.1 40 ");
     let format = format!("${{{told}}}");
     let mixed = format!("{of_told}\n{}\n", line(2));
-    assert_eq!(ports("two formats, one of them told", mixed.as_bytes(), &["--log-format", &format]), (vec![1, 2], 0));
+    let turned = format!("{}\n{of_told}\n", line(2));
+    for mixed in [mixed, turned] {
+        assert_eq!(
+            ports("two formats, one of them told", mixed.as_bytes(), &["--log-format", &format]),
+            (vec![1, 2], 0)
+        );
+    }
     let odd = format!("${{{}}}", swapped(HEADER).replace(' ', "} ${"));
     let members = [gzip(swapped(&line(1)).as_bytes()), gzip(swapped(&line(2)).as_bytes())].concat();
     assert_eq!(ports("gzip members without a line end, told", &members, &["--log-format", &odd]), (vec![1, 2], 0));
@@ -293,6 +299,18 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
             vec![1, 2],
         ),
         ("a version that a format does not have", format!("{}\n{}\n", line(1), line(2).replacen('2', "3", 1)), vec![1]),
+        ("a sentence first", format!("failed to start service\n{}", lines(1..3)), vec![1, 2]),
+        (
+            "a sentence of as many words between",
+            format!("{}\na job that somebody wanted did not start again because it was too late\n{}\n", line(1), line(2)),
+            vec![1, 2],
+        ),
+        ("a sentence with a comma first", format!("Starting up, please wait\n{}", lines(1..3)), vec![1, 2]),
+        (
+            "a sentence with a comma, then a header",
+            format!("level=info, msg=x\n{}\n{}\n", HEADER, line(1)),
+            vec![1],
+        ),
         ("a bad event first", envelope(&format!(r#"{{"message":"hello"}},{one},{two}"#)), vec![1, 2]),
         ("a line that was cut off", format!("{one}\n{{\"message\":\"2 12\n{two}\n{three}\n"), vec![1, 2, 3]),
         ("a first line that was cut off", format!("{{\"message\":{{\n{one}\n{two}\n"), vec![1, 2]),

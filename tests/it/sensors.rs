@@ -171,7 +171,7 @@ fn a_conversation_is_two_rows() {
     // conversation is told twice.
     let netflow = |source: &str, from: u16, destination: &str, to: u16, flags: &str| {
         format!(
-            r#"{{"timestamp":"2023-11-14T22:20:00.000000+0000","event_type":"netflow","src_ip":"{source}","src_port":{from},"dest_ip":"{destination}","dest_port":{to},"proto":"TCP","netflow":{{"pkts":6,"bytes":500,"start":"2023-11-14T22:13:20.250000+0000","end":"2023-11-14T22:13:21.750000+0000","age":1}},"tcp":{{"tcp_flags":"{flags}"}}}}"#
+            r#"{{"timestamp":"2023-11-14T22:20:00.000000+0000","flow_id":7,"event_type":"netflow","src_ip":"{source}","src_port":{from},"dest_ip":"{destination}","dest_port":{to},"proto":"TCP","netflow":{{"pkts":6,"bytes":500,"start":"2023-11-14T22:13:20.250000+0000","end":"2023-11-14T22:13:21.750000+0000","age":1}},"tcp":{{"tcp_flags":"{flags}"}}}}"#
         )
     };
     let both = [

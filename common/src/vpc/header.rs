@@ -177,8 +177,13 @@ impl Header {
     #[must_use]
     pub fn is_surely_one(&self) -> bool {
         const FIELDS: usize = 3;
-        let known = self.columns.len() - self.unknown.len();
-        known >= FIELDS && self.unknown.len() * 4 <= known
+        self.known() >= FIELDS && self.unknown.len() * 3 <= self.known()
+    }
+
+    /// Columns of fields that the table knows.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.columns.len() - self.unknown.len()
     }
 
     /// The version that AWS prints in records of this format: the highest among the fields. A later one where there are fields that

@@ -102,7 +102,8 @@ impl Rows {
         let all = (0..self.count).all(|column| self.value(column).is_ok_and(could_be));
         let places = all && names().any(|name| name == Field::Start.name() || is_message(&name));
         let known = names().filter(|name| Field::named(name).is_some() || is_message(name));
-        places && known.take(FIELDS).count() >= FIELDS.min(self.count)
+        let has_message = (0..self.count).any(|column| self.value(column).is_ok_and(|name| MESSAGES.contains(&name)));
+        places && (has_message || known.take(FIELDS).count() >= FIELDS.min(self.count))
     }
 
     /// Whether a row has names of fields where the header has it that numbers and addresses are.

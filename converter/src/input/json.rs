@@ -1,7 +1,12 @@
 //! JSON in which flow log records travel: CloudWatch Logs subscriptions (also as Lambda, Kinesis and Firehose wrap them),
 //! what the CloudWatch Logs commands print, `{"message": …}`, and objects whose keys are the fields.
 
-use std::{borrow::Cow, fmt, io::Read};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+    fmt,
+    io::Read,
+};
 
 use base64::{
     Engine, alphabet,
@@ -130,8 +135,8 @@ impl<'a> Object<'a> {
 pub(super) struct Known {
     /// How the last conversation of another sensor was read.
     plan: Option<Plan>,
-    /// Whether the first event that is a flow of Suricata's is a netflow.
-    netflow: Option<bool>,
+    /// Suricata's conversations that were told lately.
+    told: Told,
     /// The keys of the last object of fields, and the names of their columns.
     keys: Vec<String>,
     names: Vec<String>,
@@ -142,6 +147,33 @@ pub(super) struct Known {
     unpacked: u64,
     /// The base64 word that is being read, and the line on which it begins.
     pub(super) word: Option<(u64, Vec<u8>)>,
+}
+
+/// Conversations by their `flow_id`, and whether a netflow told of them.
+#[derive(Debug, Default)]
+struct Told {
+    by_netflow: HashMap<u64, bool>,
+    order: VecDeque<u64>,
+}
+
+impl Told {
+    /// Both events come when the conversation ends: nearly together.
+    const REMEMBERED: usize = 1 << 16;
+
+    fn is_told_by(&self, id: u64, netflow: bool) -> bool {
+        self.by_netflow.get(&id) == Some(&netflow)
+    }
+
+    fn tell(&mut self, id: u64, netflow: bool) {
+        if self.by_netflow.insert(id, netflow).is_none() {
+            self.order.push_back(id);
+            if self.order.len() > Self::REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_netflow.remove(&oldest);
+            }
+        }
+    }
 }
 
 /// Makes lines of a JSON value. What is wrong with it is returned; lines that were made before that are good.
@@ -260,8 +292,9 @@ impl Walk<'_> {
         let kind = object.get("event_type").map_or("", |kind| kind.get());
         let is_netflow = kind == "\"netflow\"";
         let is_flow = kind == "\"flow\"" || is_netflow;
-        // A log with both tells of each conversation twice: the kind that comes first counts.
-        if !is_flow || is_netflow != *self.known.netflow.get_or_insert(is_netflow) {
+        let id = object.get("flow_id").and_then(|id| id.get().parse().ok());
+        // A log with both kinds tells of each conversation twice: the one that comes first counts.
+        if !is_flow || id.is_some_and(|id| self.known.told.is_told_by(id, !is_netflow)) {
             self.made.other();
             return Ok(());
         }
@@ -274,7 +307,11 @@ impl Walk<'_> {
                 columns.push((name.clone(), *value));
             }
         }
-        self.conversation(Sensor::Suricata, &columns)
+        self.conversation(Sensor::Suricata, &columns)?;
+        if let Some(id) = id {
+            self.known.told.tell(id, is_netflow);
+        }
+        Ok(())
     }
 
     fn conversation(&mut self, sensor: Sensor, columns: &[(Cow<'_, str>, &RawValue)]) -> Result<(), String> {

@@ -170,8 +170,8 @@ impl<R: Read> FlowLog<R> {
                         continue;
                     }
                     match (read_header(bytes), headerless(bytes, told)) {
-                        // What comes in messages may be any log's.
-                        (Ok(header), _) if before.is_empty() && dialect == Dialect::Text || header.is_surely_one() => {
+                        // A word alone is any log's.
+                        (Ok(header), _) if header.unknown().is_empty() || header.is_surely_one() => {
                             break (Some(header), None, Headers::InFile);
                         }
                         (_, Some(_)) if broken && told.is_none() => (UNREADABLE_HEADER.to_owned(), bytes, true),
@@ -353,11 +353,8 @@ impl<R: Read> FlowLog<R> {
             return Ok(Some(Item::Header));
         }
         let own = match headers {
-            Headers::InFile if plain.is_none() && !*broken => headerless(bytes, told.as_ref()),
-            Headers::InFile => None,
-            Headers::Default => headerless(bytes, told.as_ref()),
-            // Several flow logs may share a stream, one of them in a format of AWS's.
-            Headers::Given => headerless(bytes, told.as_ref()).or_else(|| headerless(bytes, None)),
+            Headers::InFile if plain.is_some() || *broken => None,
+            _ => headerless(bytes, told.as_ref()),
         };
         if let Some((other, whose)) = own {
             if is_foreign(&other) {
@@ -398,14 +395,15 @@ fn not_read(dialect: Dialect, line: u64, reason: String) -> String {
     if dialect == Dialect::Text { reason } else { format!("read as {dialect}, line {line}: {reason}") }
 }
 
-/// The header of a line that has none above it: the one that was told, or of AWS's formats.
+/// The header of a line that has none above it: the one that was told, or of AWS's formats. Several flow logs may share a stream.
 fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     let line = behind_timestamp(str::from_utf8(line).ok()?);
-    let Some(header) = told else {
-        return default_header(line).map(|header| (header, Headers::Default));
-    };
-    let record = parse_line(header, line).ok()?;
-    (!is_of_a_default(&record, header, line)).then(|| (header.clone(), Headers::Given))
+    if let Some(header) = told
+        && parse_line(header, line).is_ok_and(|record| !is_of_a_default(&record, header, line))
+    {
+        return Some((header.clone(), Headers::Given));
+    }
+    default_header(line).map(|header| (header, Headers::Default))
 }
 
 /// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one.
@@ -449,7 +447,8 @@ pub fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
 
 /// Whether the records of one header could be read by another.
 fn is_as_long(header: &Header, other: Option<&Header>) -> bool {
-    other.is_some_and(|other| other.columns().len() == header.columns().len())
+    const FIELDS: usize = 3;
+    header.known() >= FIELDS && other.is_some_and(|other| other.columns().len() == header.columns().len())
 }
 
 fn read_header(line: &[u8]) -> Result<Header, String> {

@@ -61,8 +61,10 @@ impl Dialect {
             // Packed again; see [`Rows::is_packed_parquet`].
             _ if start.starts_with(MAGIC) => Self::Text,
             _ => {
-                let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                if csv::begins_csv(line.trim_ascii_end()) { Self::Csv } else { Self::Text }
+                // A sentence may have a comma, too.
+                const LINES: usize = 8;
+                let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).take(LINES);
+                if lines.any(csv::begins_a_log) { Self::Csv } else { Self::Text }
             }
         }
     }

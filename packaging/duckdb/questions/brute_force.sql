@@ -17,7 +17,6 @@ WITH period AS (
     SUM(packets) AS packets,
     SUM(bytes) AS bytes,
     MAX(CASE WHEN tcp_flags & 5 <> 0 THEN 1 ELSE 0 END) AS ended,
-    COUNT(tcp_flags) AS has_flags,
     MIN(start) AS first_seen,
     MAX("end") AS last_seen
   FROM flow
@@ -46,7 +45,6 @@ WITH period AS (
     MAX(packets) AS packets,
     MAX(bytes) AS bytes,
     MAX(ended) AS ended,
-    MAX(has_flags) AS has_flags,
     MIN(first_seen) AS first_seen,
     MAX(last_seen) AS last_seen
   FROM seen
@@ -66,12 +64,12 @@ SELECT
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
 FROM attempt
-/* More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, and never end with FIN */
-/* or RST; where there are no flags, they have no more than headers. */
+/* More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but */
+/* never end with FIN or RST, and have no more than headers. */
 WHERE
-  packets > 5
-  AND bytes < 20000
-  AND CASE WHEN has_flags > 0 THEN ended = 1 ELSE bytes > 70 * packets END
+  packets > 5 AND bytes < 20000 AND (
+    ended = 1 OR bytes > 70 * packets
+  )
 GROUP BY
   source,
   destination,

@@ -43,7 +43,7 @@ WITH period AS (
         ELSE tcp_flags & 18 = 2
       END
     )
-    AND /* Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again. */ SUM(packets) <= 5
+    AND /* Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again, some six times. */ SUM(packets) <= CASE WHEN MAX(tcp_flags) = 2 THEN 8 ELSE 5 END
 )
 SELECT
   source,

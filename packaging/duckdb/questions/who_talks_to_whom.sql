@@ -111,7 +111,7 @@ SELECT
 FROM conversation
 /* TCP needs at least 7 packets to open, say something and close: fewer are a refusal or a probe. */
 WHERE
-  protocol <> 6 OR packets >= 7
+  protocol <> 6 OR packets >= 7 OR packets IS NULL
 GROUP BY
   client,
   server,

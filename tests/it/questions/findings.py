@@ -117,7 +117,7 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
           0 AS tcp_flags) FROM flow WHERE source = '198.51.100.77'""",
         EXPECTED["port_scan"][:1],
     ),
-    ("SYNs that nobody answers", "brute_force", "UPDATE flow SET tcp_flags = 2 WHERE destination_port = 22", []),
+    ("SYNs that nobody answers", "brute_force", "UPDATE flow SET tcp_flags = 2, bytes = 60 * packets WHERE destination_port = 22", []),
     ("without flags", "brute_force", "UPDATE flow SET tcp_flags = NULL", EXPECTED["brute_force"]),
     (
         "SYNs that nobody answers, without flags",

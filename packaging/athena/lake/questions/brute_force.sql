@@ -6,7 +6,7 @@ WITH period AS (
 seen AS (
   SELECT
     sensor, interface, direction, source, source_port, destination, destination_port, sum(packets) AS packets,
-    sum(bytes) AS bytes, max(CASE WHEN bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended, count(tcp_flags) AS has_flags,
+    sum(bytes) AS bytes, max(CASE WHEN bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended,
     min(start) AS first_seen, max("end") AS last_seen
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
@@ -19,7 +19,7 @@ seen AS (
 attempt AS (
   SELECT
     source, source_port, destination, destination_port, max(packets) AS packets, max(bytes) AS bytes,
-    max(ended) AS ended, max(has_flags) AS has_flags,
+    max(ended) AS ended,
     min(first_seen) AS first_seen, max(last_seen) AS last_seen
   FROM seen
   GROUP BY source, source_port, destination, destination_port
@@ -28,9 +28,9 @@ SELECT
   source, destination, destination_port, date_trunc('hour', first_seen) AS hour, count(*) AS attempts, sum(bytes) AS bytes,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM attempt
--- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, and never end with FIN
--- or RST; where there are no flags, they have no more than headers.
-WHERE packets > 5 AND bytes < 20000 AND CASE WHEN has_flags > 0 THEN ended = 1 ELSE bytes > 70 * packets END
+-- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but
+-- never end with FIN or RST, and have no more than headers.
+WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets)
 GROUP BY source, destination, destination_port, date_trunc('hour', first_seen)
 -- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.
 HAVING count(*) >= 20

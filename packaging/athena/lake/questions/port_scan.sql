@@ -15,8 +15,8 @@ knock AS (
   GROUP BY sensor, interface, direction, source, source_port, destination, destination_port
   -- The default format has no flags: there, what comes from the higher port is the client's.
   HAVING max(CASE WHEN tcp_flags IS NULL THEN source_port > destination_port ELSE bitwise_and(tcp_flags, 18) = 2 END)
-    -- Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again.
-    AND sum(packets) <= 5
+    -- Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again, some six times.
+    AND sum(packets) <= CASE WHEN max(tcp_flags) = 2 THEN 8 ELSE 5 END
 )
 SELECT
   source,

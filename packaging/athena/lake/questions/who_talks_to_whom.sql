@@ -48,7 +48,7 @@ SELECT
   sum(to_client) AS bytes_to_client, min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM conversation
 -- TCP needs at least 7 packets to open, say something and close: fewer are a refusal or a probe.
-WHERE protocol <> 6 OR packets >= 7
+WHERE protocol <> 6 OR packets >= 7 OR packets IS NULL
 GROUP BY client, server, protocol, server_port
 ORDER BY sum(to_server) + sum(to_client) DESC, client, server, protocol, server_port
 LIMIT 100;
