@@ -209,6 +209,30 @@ fn fragments_that_are_dropped_one_by_one_meet_their_flow() {
     }
 }
 
+/// A window that is opened again has the bytes that were not dropped; and a log that was cut short still tells of its drops.
+#[test]
+fn bytes_are_those_of_what_was_not_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let datagram =
+        |payload: usize| ip(&Packet { source: v4(1), destination: v4(2), transport: Transport::Udp(7, 8), payload });
+    let seen = |time: u64, payload| Seen::whole(T + time, Link::Ethernet.frame(&datagram(payload)));
+    let minutes = (1..=4).map(|minute| Seen::whole(T + minute * 60, Link::Ethernet.frame(&syn(22))));
+    for (first, late) in [(10, 1000), (1000, 10)] {
+        let tap: Vec<Seen> = [seen(0, first)].into_iter().chain(minutes.clone()).chain([seen(1, late)]).collect();
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
+        let mut dropped = Seen::whole(T + 1, logged(1, None, &datagram(late)));
+        dropped.frame.truncate(80);
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &[dropped]));
+        let ran = replay(&[&tap, &log]).ended(0);
+        let of_flow: Vec<String> = lines(&ran).into_iter().filter(|line| line.starts_with("7 8 ")).collect();
+        let bytes = |action: &str| -> usize {
+            let of_action = of_flow.iter().filter(|line| line.contains(action));
+            of_action.map(|line| line.split(' ').nth(3).unwrap().parse::<usize>().unwrap()).sum()
+        };
+        assert_eq!((bytes("ACCEPT"), bytes("REJECT")), (first + 28, late + 28), "{}", ran.text());
+    }
+}
+
 /// The last of all times is one too, and a flood of which everything is dropped in a table that is too small.
 #[test]
 fn every_drop_is_recorded() {

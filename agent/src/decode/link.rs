@@ -57,6 +57,7 @@ const E_TAG: EtherType = EtherType(0x893f);
 const MPLS: EtherType = EtherType(0x8847);
 const MPLS_MULTICAST: EtherType = EtherType(0x8848);
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
+const LINK_LAYER_DISCOVERY: EtherType = EtherType(0x88cc);
 /// Headers of one frame that are looked through. Frames with more are no traffic of this world.
 const MAX_DEPTH: usize = 24;
 /// The packet type of a cooked header for what this host sent (if_packet.h).
@@ -244,7 +245,11 @@ fn mpls(frame: &[u8], mut at: usize, mut reach: Reach) -> Result<usize, Undecode
     match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
         // An address may begin like an IP header.
         4 | 6 if !is_ip_packet(frame, at, reach) && is_ethernet_frame(frame, at, reach) => ethernet(frame, at, reach),
+        // What claims to be longer than it was is no packet.
+        4 | 6 if claims_more(frame, at, reach) => Err(Undecoded::Malformed),
         4 | 6 => Ok(at),
+        // A control word, and a frame behind it for sure.
+        0 if is_ethernet_frame(frame, at + 4, reach) => ethernet(frame, at + 4, reach.half()),
         // Either way only half as deep: a frame of nothing but these would be looked at exponentially often.
         0 => ethernet(frame, at + 4, reach.half()).or_else(|_| ethernet(frame, at, reach.half())),
         _ => ethernet(frame, at, reach),
@@ -273,13 +278,33 @@ fn is_ip_packet(frame: &[u8], at: usize, reach: Reach) -> bool {
     }
 }
 
+/// Whether an IP header says of its packet that it is longer than what is there.
+fn claims_more(frame: &[u8], at: usize, reach: Reach) -> bool {
+    const IPV6_HEADER: usize = 40;
+    let packet = frame.get(at..).unwrap_or_default();
+    let two = |at: usize| packet.get(at..at + 2).map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
+    let length = match packet.first().map(|first| first >> 4) {
+        Some(4) => two(2),
+        Some(6) => two(4) + IPV6_HEADER,
+        _ => 0,
+    };
+    length > packet.len() + reach.not_captured
+}
+
 /// Whether an Ethernet frame stands here, by what it carries.
 fn is_ethernet_frame(frame: &[u8], at: usize, reach: Reach) -> bool {
     let mut at = at + ETHERNET_HEADER;
     for _ in 0..MAX_DEPTH {
         match ether_type_at(frame, at - 2) {
-            Ok(ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING) => at += VLAN_TAG,
+            Ok(
+                ether_type::VLAN_TAGGED_FRAME
+                | ether_type::PROVIDER_BRIDGING
+                | ether_type::VLAN_DOUBLE_TAGGED_FRAME
+                | VLAN_OLD,
+            ) => at += VLAN_TAG,
             Ok(ether_type::IPV4 | ether_type::IPV6) => return is_ip_packet(frame, at, reach),
+            // What is no IP packet itself, and names what it carries.
+            Ok(PPPOE_SESSION | MPLS | MPLS_MULTICAST | LINK_LAYER_DISCOVERY) => return true,
             // Over Ethernet, for IPv4.
             Ok(ether_type::ARP) => return frame.get(at..).is_some_and(|arp| arp.starts_with(&[0, 1, 8, 0])),
             _ => return false,

@@ -63,8 +63,11 @@ fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {
         if length < ATTRIBUTE_HEADER {
             return Err(Undecoded::Malformed);
         }
-        let value = frame.get(at + ATTRIBUTE_HEADER..at + length).unwrap_or_default();
-        match half([header[2], header[3]]) {
+        let kind = half([header[2], header[3]]);
+        // The packet is last, and may have been cut off by whoever kept the log.
+        let end = if kind == PAYLOAD { frame.len().min(at + length) } else { at + length };
+        let value = frame.get(at + ATTRIBUTE_HEADER..end).unwrap_or_default();
+        match kind {
             PACKET_HEADER => {
                 let &[high, low, number, _] = value else {
                     return Err(Undecoded::Malformed);

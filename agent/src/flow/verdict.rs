@@ -15,6 +15,8 @@ use crate::capture::Direction;
 struct Sums {
     packets: u64,
     bytes: u64,
+    /// Bytes of packets that were taken for dropped ones, and were larger: a part of the window that comes later has the others.
+    owed: u64,
     /// As in [`Entry`]: of a firewall that drops fragments one by one.
     later_fragments: u32,
     fragment_bytes: u32,
@@ -103,7 +105,7 @@ impl Drops {
             });
         }
         entries.append(&mut refused);
-        self.logged.retain(|_, sums| sums.packets > 0);
+        self.logged.retain(|_, sums| sums.packets > 0 || sums.bytes > 0 || sums.owed > 0);
         self.prohibited.retain(|_, sums| sums.packets > 0);
     }
 }
@@ -132,6 +134,11 @@ fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
     entry.bytes -= bytes;
     entry.later_fragments -= fragments;
     entry.fragment_bytes -= fragment_bytes;
+    if entry.packets == 0 {
+        sums.owed += std::mem::take(&mut entry.bytes);
+    } else {
+        entry.bytes += std::mem::take(&mut sums.owed);
+    }
 }
 
 /// Splits off an entry what a firewall on the way refused of it.

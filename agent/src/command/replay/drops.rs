@@ -176,9 +176,9 @@ impl DropLog {
         }
     }
 
-    /// The first window before a time, in microseconds, of which something was not taken yet.
-    pub(super) fn pending_before(&self, time_us: i64) -> Option<i64> {
-        self.pending.first().copied().filter(|start| *start < time_us)
+    /// The first window before a time, in microseconds, of which something was not taken yet, but for those that are open.
+    pub(super) fn pending_before(&self, time_us: i64, is_open: impl Fn(i64) -> bool) -> Option<i64> {
+        self.pending.range(..time_us).copied().find(|start| !is_open(*start))
     }
 
     /// Begins a window anew.
@@ -371,7 +371,7 @@ mod tests {
         }
         log.end().unwrap();
         let mut count = 0;
-        while let Some(start) = log.pending_before(i64::MAX) {
+        while let Some(start) = log.pending_before(i64::MAX, |_| false) {
             while let Some(drops) = log.take(start, start + 30).unwrap() {
                 assert!(drops.iter().all(|drop| (start..=start + 30).contains(&drop.time_us)));
                 count += drops.len();

@@ -154,7 +154,9 @@ impl Verdicts {
 
     /// Writes what is left of the windows before one.
     fn flush_before(&mut self, start: i64, write: &mut Write<'_>) -> io::Result<()> {
-        while let Some(before) = self.log.pending_before(start) {
+        // Behind the capture's end none is open.
+        let is_open = |seen_to: &BTreeMap<i64, i64>, before| start < i64::MAX && seen_to.contains_key(&before);
+        while let Some(before) = self.log.pending_before(start, |before| is_open(&self.seen_to, before)) {
             if self.seen_to.contains_key(&before) || self.unseen.contains_key(&before) {
                 self.join_drops(before, i64::MAX, None, write)?;
                 continue;
