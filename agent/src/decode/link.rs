@@ -245,8 +245,6 @@ fn mpls(frame: &[u8], mut at: usize, mut reach: Reach) -> Result<usize, Undecode
     match frame.get(at).ok_or(Undecoded::CutOff)? >> 4 {
         // An address may begin like an IP header.
         4 | 6 if !is_ip_packet(frame, at, reach) && is_ethernet_frame(frame, at, reach) => ethernet(frame, at, reach),
-        // What claims to be longer than it was is no packet.
-        4 | 6 if claims_more(frame, at, reach) => Err(Undecoded::Malformed),
         4 | 6 => Ok(at),
         // A control word, and a frame behind it for sure.
         0 if is_ethernet_frame(frame, at + 4, reach) => ethernet(frame, at + 4, reach.half()),
@@ -276,19 +274,6 @@ fn is_ip_packet(frame: &[u8], at: usize, reach: Reach) -> bool {
         6 => two(4).is_some_and(|length| is_as_long(length + IPV6_HEADER)),
         _ => false,
     }
-}
-
-/// Whether an IP header says of its packet that it is longer than what is there.
-fn claims_more(frame: &[u8], at: usize, reach: Reach) -> bool {
-    const IPV6_HEADER: usize = 40;
-    let packet = frame.get(at..).unwrap_or_default();
-    let two = |at: usize| packet.get(at..at + 2).map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
-    let length = match packet.first().map(|first| first >> 4) {
-        Some(4) => two(2),
-        Some(6) => two(4) + IPV6_HEADER,
-        _ => 0,
-    };
-    length > packet.len() + reach.not_captured
 }
 
 /// Whether an Ethernet frame stands here, by what it carries.
