@@ -147,6 +147,11 @@ undone() { # undone TOOL: the service stopped, no rule of ours is left
   if [[ -n ${watch:-} ]]; then
     kill "$watch"
     wait "$watch" || true
+    # It is told to end, and may take a moment.
+    for _ in {1..50}; do
+      [[ -n $(pgrep -x nft) ]] || break
+      sleep 0.1
+    done
     [[ -z $(pgrep -x nft) ]] || { echo "$1 watch left its nft monitor behind" >&2 && exit 1; }
   fi
   "$1" undo
