@@ -199,6 +199,15 @@ fn odd_files_are_read_whole() {
             (vec![1, 2], 0)
         );
     }
+    // Also one that has no version, whose first column reads AWS's as text.
+    let told = HEADER.replacen("version", "az-id", 1).replace("srcport dstport", "dstport srcport");
+    let of_told = line(1).replacen('2', "use1-az1", 1).replace(" 1 443 ", " 443 1 ");
+    let mixed = format!("{of_told}\n{}\n", line(2));
+    let turned = format!("{}\n{of_told}\n", line(2));
+    for mixed in [mixed, turned] {
+        let format = format!("${{{}}}", told.replace(' ', "} ${"));
+        assert_eq!(ports("no version is told", mixed.as_bytes(), &["--log-format", &format]), (vec![1, 2], 0));
+    }
     let odd = format!("${{{}}}", swapped(HEADER).replace(' ', "} ${"));
     let members = [gzip(swapped(&line(1)).as_bytes()), gzip(swapped(&line(2)).as_bytes())].concat();
     assert_eq!(ports("gzip members without a line end, told", &members, &["--log-format", &odd]), (vec![1, 2], 0));
@@ -219,6 +228,33 @@ fn a_format_without_start_is_a_flow_log_that_cannot_be_placed() {
     let untold = write(folder.path(), "untold", b"5 1718530010 1718530070 10.0.0.1 10.0.0.2 443 6 ACCEPT OK\n");
     let said = run(converter().arg("inspect").arg(untold)).ended(1).text();
     assert!(said.contains("--log-format"), "{said}");
+}
+
+/// OCSF has no flow of which an end is identified by nothing: of formats that say so little the records that do are read.
+#[test]
+fn a_record_that_identifies_nothing_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--account-id", "123456789012", "--region", "us-east-1"];
+    let convert = |name: &str, content: &str| {
+        let input = write(folder.path(), name, content.as_bytes());
+        run(converter()
+            .arg("convert")
+            .arg(input)
+            .arg("--lake")
+            .arg(folder.path().join(name).with_extension("lake"))
+            .arg("--rejects")
+            .arg(folder.path().join("rejects"))
+            .args(options))
+    };
+    convert("no-ends", "srcaddr start end bytes\n10.0.0.1 1718530010 1718530070 40\n")
+        .ended(64)
+        .says("neither destination address nor interface-id");
+    let some = "srcaddr dstaddr start log-status\n10.0.0.1 10.0.0.2 1718530010 OK\n- - 1718530010 NODATA\n";
+    convert("some", some).ended(1).says("neither source address nor interface-id").says("1 new rows");
+    let lake = folder.path().join("some.lake");
+    run(converter().arg("validate").arg(lake)).ended(0);
+    convert("instance", "instance-id start log-status\ni-1 1718530010 NODATA\n").ended(0);
+    run(converter().arg("validate").arg(folder.path().join("instance.lake"))).ended(0);
 }
 
 /// More than is held at once: every list of it, and what stands beside them.
@@ -373,7 +409,7 @@ fn values_are_not_altered() {
     let folder = tempfile::tempdir().unwrap();
     let names = HEADER.replace(' ', ",");
     let csv = format!("{names},release,name,instance_tag\n{},7.0,\"a b, %20\",1.0\n", line(1).replace(' ', ","));
-    let json = r#"{"version":2,"account_id":12345678901,"start":1700000000,"region":"us-east-1","srcport":1.0}"#;
+    let json = r#"{"version":2,"account_id":12345678901,"interface_id":"eni-1","start":1700000000,"region":"us-east-1","srcport":1.0}"#;
     let all = |content: &str| {
         let input = write(folder.path(), &content.len().to_string(), content.as_bytes());
         let lake = input.with_extension("lake");

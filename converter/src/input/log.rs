@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io::Read, str};
 
 use ::parquet::file::reader::ChunkReader;
-use flowlake_common::vpc::{Field, Header, Record, default_header, is_plausible, parse_line};
+use flowlake_common::vpc::{Column, Field, Header, Kind, Record, default_header, is_plausible, parse_line};
 
 use super::{
     csv,
@@ -406,11 +406,21 @@ fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     default_header(line).map(|header| (header, Headers::Default))
 }
 
-/// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one.
+/// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one. Where the
+/// format has none, that stands in its first column, which has text then: what may be a number may be this one.
 fn is_of_a_default(record: &Record<'_>, told: &Header, line: &str) -> bool {
-    let version = record.int(Field::Version);
-    version.is_some_and(|version| version != i64::from(told.version()))
-        && default_header(line).is_some_and(|default| version == Some(i64::from(default.version())))
+    let is_text = |column: &Column| match column {
+        Column::Known(field) => field.info().kind == Kind::Text,
+        Column::Unknown(_) => true,
+    };
+    let version = match record.int(Field::Version) {
+        Some(version) => Some(version).filter(|version| *version != i64::from(told.version())),
+        None if told.columns().first().is_some_and(is_text) => {
+            line.split(' ').next().and_then(|word| word.parse().ok())
+        }
+        None => None,
+    };
+    version.is_some() && default_header(line).is_some_and(|default| version == Some(i64::from(default.version())))
 }
 
 /// Whether a line has names of fields where a record would have values, whatever stands between them. A line of another log has

@@ -128,8 +128,19 @@ fn verdict(record: &Record<'_>, mapping: Mapping) -> Verdict {
     }
 }
 
-/// What kept the flow log: an interface, or what a transit gateway or a regional NAT gateway has instead.
-const OBSERVERS: [Field; 4] = [Field::InterfaceId, Field::TgwAttachmentId, Field::TgwId, Field::ResourceId];
+/// What kept the flow log: an interface, or what a transit gateway or a regional NAT gateway has instead; or whose interface it was.
+const OBSERVERS: [Field; 5] =
+    [Field::InterfaceId, Field::TgwAttachmentId, Field::TgwId, Field::ResourceId, Field::InstanceId];
+
+/// The end, if any, that would have nothing to be identified by, given the fields that a record has. OCSF has no such endpoints.
+pub fn unidentified_end(has: impl Fn(Field) -> bool) -> Option<&'static str> {
+    if OBSERVERS.iter().any(|field| has(*field)) {
+        return None;
+    }
+    let is_identified = |end: &End| [end.address, end.packet_address, end.service].iter().any(|field| has(*field));
+    let ends = [("source", SOURCE), ("destination", DESTINATION)];
+    ends.iter().find(|(_, end)| !is_identified(end)).map(|(name, _)| *name)
+}
 
 /// The fields of one end.
 struct End {

@@ -10,7 +10,7 @@ mod row;
 mod schema;
 
 pub use columns::batches;
-pub use mapping::{Mapping, Placement, map, milliseconds};
+pub use mapping::{Mapping, Placement, map, milliseconds, unidentified_end};
 pub use row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict};
 pub use schema::{ADDED_IN_1_3_0, Column, TREE, Type, Version, schema};
 

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use flowlake_common::{
     time,
-    vpc::{self, Field, Header, Record},
+    vpc::{self, Field, Header, Record, Value},
 };
 
 use super::settings::Settings;
 use crate::{
     lake::{MAX_DAYS_AHEAD, is_partition_word},
-    ocsf::{Origin, Placement, milliseconds},
+    ocsf::{Origin, Placement, milliseconds, unidentified_end},
 };
 
 /// Places the records of one input.
@@ -51,6 +51,12 @@ impl<'a> Placer<'a> {
                     .to_owned(),
             );
         }
+        if let Some(end) = unidentified_end(|field| header.has(field)) {
+            return Err(format!(
+                "its records have neither {end} address nor interface-id, and OCSF has no flow whose {end} nothing identifies; \
+                 add ${{interface-id}} to the flow log's format"
+            ));
+        }
         if !header.has(Field::AccountId) && settings.account_id.is_none() && path.account_id.is_none() {
             return Err("neither its records nor its path tell the account; give --account-id".to_owned());
         }
@@ -86,6 +92,9 @@ impl<'a> Placer<'a> {
             && !(time::YEAR_2010 * 1000..=self.too_late + time::DAY * 1000).contains(&milliseconds(end))
         {
             return Err(Cannot(format!("end: {end} is before 2010 or more than two days ahead")));
+        }
+        if let Some(end) = unidentified_end(|field| record.value(field) != Value::Absent) {
+            return Err(Cannot(format!("neither {end} address nor interface-id")));
         }
         let lake_account = match self.origin {
             Origin::Aws => Cow::Borrowed(account),
