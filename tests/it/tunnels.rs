@@ -175,15 +175,24 @@ fn below_mpls_an_address_is_not_taken_for_ip() {
         assert_eq!(ran.text().lines().nth(1), Some("2001:db8::1 160"));
     }
     // What looks like a header of ARP or IPv6 stands there, too.
-    for (ether_type, behind) in
-        [([8, 0], [0; 4]), ([8, 6], [0, 1, 8, 0]), ([0x81, 0], [0; 4]), ([0x86, 0xdd], [0x60, 0, 0, 0])]
-    {
+    for (ether_type, behind) in [
+        ([8, 0], [0; 4]),
+        ([8, 6], [0, 1, 8, 0]),
+        ([0x81, 0], [0; 4]),
+        ([0x86, 0xdd], [0x60, 0, 0, 0]),
+        ([0x88, 0x64], [0; 4]),
+        ([0x88, 0x64], [0x11, 0, 0, 1]),
+        ([0x88, 0x47], [0; 4]),
+        ([0x88, 0xcc], [0; 4]),
+    ] {
         let mut packet = inside(true);
         packet[12..14].copy_from_slice(&ether_type);
         packet[14..18].copy_from_slice(&behind);
-        let seen = [Seen::whole(0, [&label[..], &packet].concat())];
+        // With a trailer its length tells nothing.
+        let trailer: &[u8] = if ether_type[0] == 0x88 { &[0; 4] } else { &[] };
+        let seen = [Seen::whole(0, [&label[..], &packet, trailer].concat())];
         let file = write(folder.path(), "c.pcap", &Pcap::default().write(1, &seen));
         let ran = run(agent().args(["replay", "--log-format", "${bytes}"]).arg(file)).ended(0);
-        assert_eq!(ran.text().lines().nth(1), Some("160"));
+        assert_eq!(ran.text().lines().nth(1), Some("160"), "{ether_type:x?}");
     }
 }

@@ -149,6 +149,12 @@ fn drops_meet_their_packets_whatever_the_order() {
             (100_000..104_200).chain(0..5000).map(drop).collect(),
             (0, 9200),
         ),
+        (
+            "a clock set back over the same hours",
+            (0..120).map(|minute| minute * 60).chain((0..120).map(|minute| minute * 60 + 1)).map(frame).collect(),
+            (0..120).map(|minute| drop(minute * 60 + 1)).collect(),
+            (120, 120),
+        ),
         ("the log turned round", (0..500).map(frame).collect(), (0..500).rev().map(drop).collect(), (0, 500)),
     ] {
         let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, &tap));
@@ -207,6 +213,71 @@ fn fragments_that_are_dropped_one_by_one_meet_their_flow() {
         assert_eq!(of_datagram.len(), 2, "{name}: {}", ran.text());
         assert!(of_datagram[0].contains("ACCEPT") != of_datagram[1].contains("ACCEPT"), "{name}: {}", ran.text());
     }
+}
+
+/// A datagram of very many fragments of which all but the first are dropped, one by one; and one that is dropped put together, beside
+/// whole ones of the same flow, in whatever parts of a window they are seen.
+#[test]
+fn of_many_fragments_each_drop_meets_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_datagram = |number: u16, payload: usize, piece: usize| -> Vec<Vec<u8>> {
+        let whole = ip(&Packet { source: v4(1), destination: v4(2), transport: Transport::Udp(7, 8), payload });
+        let pieces = whole[20..].chunks(piece);
+        let last = pieces.len() - 1;
+        let fragment = |(place, data): (usize, &[u8])| {
+            let mut packet = [&whole[..20], data].concat();
+            let offset = u16::try_from(place * piece / 8).unwrap() | if place < last { 0x2000 } else { 0 };
+            packet[2..4].copy_from_slice(&u16::try_from(20 + data.len()).unwrap().to_be_bytes());
+            packet[4..6].copy_from_slice(&number.to_be_bytes());
+            packet[6..8].copy_from_slice(&offset.to_be_bytes());
+            packet
+        };
+        pieces.enumerate().map(fragment).collect()
+    };
+    let of_files = |tap: &[Seen], log: &[Seen]| {
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, tap));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, log));
+        replay(&[&tap, &log]).ended(0)
+    };
+    let frame = |time: u64, packet: &[u8]| Seen::whole(T + time, Link::Ethernet.frame(packet));
+    let many = of_datagram(9, 8000, 16);
+    let tap: Vec<Seen> = many.iter().map(|packet| frame(0, packet)).collect();
+    let log: Vec<Seen> = many[1..].iter().map(|packet| Seen::whole(T, logged(0, None, packet))).collect();
+    let ran = of_files(&tap, &log);
+    assert_eq!(actions(&ran), (1, 500), "{}", ran.text());
+
+    let whole = |payload| ip(&Packet { source: v4(1), destination: v4(2), transport: Transport::Udp(7, 8), payload });
+    let log = [2000, 300].map(|payload| Seen::whole(T, logged(1, None, &whole(payload))));
+    let fragments = of_datagram(9, 2000, 1000).into_iter().map(|packet| frame(0, &packet));
+    let minutes = (1..=4).map(|minute| frame(minute * 60, &syn(22)));
+    for tap in [
+        fragments.clone().chain([frame(1, &whole(300))]).collect::<Vec<_>>(),
+        fragments.clone().chain(minutes.clone()).chain([frame(1, &whole(300))]).collect(),
+        [frame(1, &whole(300))].into_iter().chain(minutes).chain(fragments).collect(),
+    ] {
+        let ran = of_files(&tap, &log);
+        let of_flow: Vec<String> = lines(&ran).into_iter().filter(|line| line.starts_with("7 8 ")).collect();
+        assert!(of_flow.len() == 1 && of_flow[0].starts_with("7 8 2 2356 "), "{}", ran.text());
+    }
+}
+
+/// What a dropped datagram carries may look like a message of the log in the other byte order.
+#[test]
+fn a_dropped_packet_cannot_forge_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut packet = ip(&Packet { source: v4(1), destination: v4(2), transport: Transport::Udp(7, 8), payload: 3000 });
+    let forged = logged(1, None, &syn(22));
+    // The first attribute's length, 8, is 2048 in the other order: attributes would go on there.
+    let at = 4 + 2048 - (4 + 8 + 4);
+    packet[at..at + forged.len() - 4].copy_from_slice(&forged[4..]);
+    let mut message = vec![2, 0, 0, 5];
+    message.extend(
+        [&[0, 8, 0, 1, 8, 0, 1, 0][..], &u16::try_from(packet.len() + 4).unwrap().to_be_bytes(), &[0, 9]].concat(),
+    );
+    message.extend(packet);
+    let log = write(folder.path(), "n.pcap", &Pcap::default().write(LINKTYPE_NFLOG, &[Seen::whole(T, message)]));
+    let ran = replay(&[&log]).ended(0);
+    assert_eq!(lines(&ran), [format!("7 8 1 3028 {T} {T} REJECT 0 ingress")]);
 }
 
 /// A window that is opened again has the bytes that were not dropped; and a log that was cut short still tells of its drops.

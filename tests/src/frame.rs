@@ -173,7 +173,10 @@ impl Link {
             Self::Loop => vec![0, 0, 0, if ipv6 { 24 } else { 2 }],
             Self::Ppp => [&[0xff, 3], &point_to_point[..]].concat(),
             Self::CiscoHdlc => [&[0x0f, 0], &kind[..]].concat(),
-            Self::Pppoe => [&addresses[..], &[0x88, 0x64, 0x11, 0, 0, 9, 0, 0], &point_to_point].concat(),
+            Self::Pppoe => {
+                let length = u16::try_from(packet.len() + 2).unwrap_or(0).to_be_bytes();
+                [&addresses[..], &[0x88, 0x64, 0x11, 0, 0, 9], &length, &point_to_point].concat()
+            }
             Self::Mpls => [&addresses[..], &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64]].concat(),
             Self::Pseudowire => {
                 [&addresses[..], &[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0], &addresses, &[0x81, 0, 0, 7], &kind].concat()

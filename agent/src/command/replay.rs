@@ -232,13 +232,21 @@ impl Replay {
             let (written, identity) = (&mut self.written, &self.identity);
             verdicts.finish(&mut |closed| written.window(identity, closed))?;
             self.written.summary.verdict_unmatched = verdicts.unmatched();
-            self.written.summary.verdict =
-                Some(super::summary::Verdict { dropped: verdicts.dropped, unread: verdicts.unread });
+            let Verdicts { dropped, cut_off, unread, .. } = verdicts;
+            self.written.summary.verdict = Some(super::summary::Verdict { dropped, cut_off, unread });
             if verdicts.forgotten > 0 {
                 say(&format!(
                     "--verdict: {} dropped packets were of more flows than are held without having been seen; where the \
                      capture shows them, they are ACCEPT; replay a shorter time at once",
                     verdicts.forgotten
+                ));
+                self.outcome = Outcome::Failed;
+            }
+            if verdicts.not_sought() > 0 {
+                say(&format!(
+                    "--verdict: {} times a dropped fragment was not looked up in the capture, there being too many; where it \
+                     shows them, they are ACCEPT; replay a shorter time at once",
+                    verdicts.not_sought()
                 ));
                 self.outcome = Outcome::Failed;
             }

@@ -19,6 +19,8 @@ pub(super) struct Summary {
 pub(super) struct Verdict {
     /// Drops that it told.
     pub(super) dropped: u64,
+    /// Those of them that were cut off before their ports.
+    pub(super) cut_off: u64,
     /// Its packets that told no drop of an IP packet.
     pub(super) unread: u64,
 }
@@ -28,10 +30,14 @@ impl Summary {
     pub(super) fn with<'a>(&'a self, counters: &'a Counters) -> impl fmt::Display + 'a {
         fmt::from_fn(move |f| {
             write!(f, "{counters}\n{} flow records", self.records)?;
-            if let Some(Verdict { dropped, unread }) = &self.verdict {
+            if let Some(Verdict { dropped, cut_off, unread }) = &self.verdict {
                 let unmatched = self.verdict_unmatched;
                 write!(f, "\n{dropped} drops in the firewall's log, recorded as REJECT; {unmatched} of them were not")?;
-                write!(f, " seen on their way in; {unread} packets of the log tell no drop")?;
+                write!(f, " seen on their way in;")?;
+                if *cut_off > 0 {
+                    write!(f, " {cut_off} were cut off before their ports and have port 0;")?;
+                }
+                write!(f, " {unread} packets of the log tell no drop")?;
             }
             Ok(())
         })

@@ -58,6 +58,8 @@ const MPLS: EtherType = EtherType(0x8847);
 const MPLS_MULTICAST: EtherType = EtherType(0x8848);
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
 const LINK_LAYER_DISCOVERY: EtherType = EtherType(0x88cc);
+/// What a frame of the latter begins with (IEEE 802.1AB).
+const CHASSIS_ID: u8 = 2;
 /// Headers of one frame that are looked through. Frames with more are no traffic of this world.
 const MAX_DEPTH: usize = 24;
 /// The packet type of a cooked header for what this host sent (if_packet.h).
@@ -288,8 +290,20 @@ fn is_ethernet_frame(frame: &[u8], at: usize, reach: Reach) -> bool {
                 | VLAN_OLD,
             ) => at += VLAN_TAG,
             Ok(ether_type::IPV4 | ether_type::IPV6) => return is_ip_packet(frame, at, reach),
-            // What is no IP packet itself, and names what it carries.
-            Ok(PPPOE_SESSION | MPLS | MPLS_MULTICAST | LINK_LAYER_DISCOVERY) => return true,
+            // What names what it carries, and begins as it has to: the address of a packet may have the same bytes.
+            Ok(PPPOE_SESSION) => {
+                let length = |header: &[u8]| usize::from(header[4]) << 8 | usize::from(header[5]);
+                let there = (frame.len() + reach.not_captured).saturating_sub(at + PPPOE_HEADER);
+                let header = frame.get(at..at + PPPOE_HEADER);
+                return header.is_some_and(|header| header[..2] == [0x11, 0] && (2..=there).contains(&length(header)));
+            }
+            Ok(MPLS | MPLS_MULTICAST) => {
+                let mut labels = frame.get(at..).unwrap_or_default().chunks_exact(MPLS_LABEL).take(MAX_DEPTH);
+                let bottom = labels.position(|label| label[2] & 1 == 1);
+                let below = bottom.and_then(|bottom| frame.get(at + (bottom + 1) * MPLS_LABEL));
+                return below.is_some_and(|first| [0, 4, 6].contains(&(first >> 4)));
+            }
+            Ok(LINK_LAYER_DISCOVERY) => return frame.get(at) == Some(&CHASSIS_ID),
             // Over Ethernet, for IPv4.
             Ok(ether_type::ARP) => return frame.get(at..).is_some_and(|arp| arp.starts_with(&[0, 1, 8, 0])),
             _ => return false,

@@ -47,8 +47,10 @@ pub(super) fn decode(frame: &[u8]) -> Result<Logged, Undecoded> {
     if !FAMILIES.contains(&family) {
         return Err(Undecoded::NotIp);
     }
-    // The attributes are in the capturing host's byte order; only one of the two leads to a payload.
-    walk(frame, u16::from_le_bytes).or_else(|_| walk(frame, u16::from_be_bytes))
+    // The attributes are in the capturing host's byte order. The first is a short one, the packet's header.
+    let length = frame.get(HEADER..HEADER + 2).ok_or(Undecoded::CutOff)?;
+    let half = if length[1] == 0 { u16::from_le_bytes } else { u16::from_be_bytes };
+    walk(frame, half)
 }
 
 fn walk(frame: &[u8], half: fn([u8; 2]) -> u16) -> Result<Logged, Undecoded> {

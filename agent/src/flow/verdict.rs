@@ -22,6 +22,10 @@ struct Sums {
     fragment_bytes: u32,
 }
 
+/// The least bytes that a packet has.
+const LEAST_IPV4: u64 = 20;
+const LEAST_IPV6: u64 = 40;
+
 /// What was dropped in a window and not found among the packets that were seen, so far.
 #[derive(Debug, Clone, Default)]
 pub struct Drops {
@@ -95,9 +99,9 @@ impl Drops {
                 if entry.key.action != Action::Accept || is_outgoing != outgoing {
                     return true;
                 }
-                let before = entry.packets;
+                let before = (entry.packets, entry.bytes);
                 take(entry, &mut self.logged);
-                if entry.packets < before && is_rest_of_fragments(entry) {
+                if (entry.packets, entry.bytes) != before && is_rest_of_fragments(entry) {
                     return false;
                 }
                 refused.extend(refuse(entry, &mut self.prohibited));
@@ -118,13 +122,18 @@ fn add(sums: &mut HashMap<Key, Sums, RandomState>, entry: &Entry) {
     sum.fragment_bytes = sum.fragment_bytes.saturating_add(entry.fragment_bytes);
 }
 
-/// Takes off an entry what is in the sums of its flow, as far as it goes.
+/// Takes off an entry what is in the sums of its flow, as far as it goes. A firewall that puts datagrams together logs one packet
+/// for all fragments of each: of an entry no more of its packets are taken than it has datagrams, or other entries would keep theirs.
 fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
     let Some(sums) = sums.get_mut(&undirected(entry.key)) else {
         return;
     };
-    let (packets, bytes) = (entry.packets.min(sums.packets), entry.bytes.min(sums.bytes));
     let fragments = entry.later_fragments.min(sums.later_fragments);
+    let datagrams = entry.packets.saturating_sub((entry.later_fragments - fragments).into());
+    let packets = datagrams.min(sums.packets);
+    let least = if entry.key.tuple.ipv6 { LEAST_IPV6 } else { LEAST_IPV4 };
+    // What is left has its headers at least: the drop may have been a larger packet, which another part of the window has.
+    let bytes = entry.bytes.saturating_sub(least.saturating_mul(entry.packets - packets)).min(sums.bytes);
     let fragment_bytes = entry.fragment_bytes.min(sums.fragment_bytes);
     sums.packets -= packets;
     sums.bytes -= bytes;

@@ -166,11 +166,13 @@ impl Windows {
         let window = &mut self.open[0];
         let entries = window.table.take_oldest_chunk(&self.hasher);
         self.flows -= entries.len();
-        let start_us = window.start_us;
-        if window.table.len() == 0 {
+        let (start_us, is_all) = (window.start_us, window.table.len() == 0);
+        if is_all {
             self.open.remove(0);
         }
-        Part::new(start_us, vec![entries]).given_up_early()
+        let part = Part::new(start_us, vec![entries]);
+        // With later windows open, a window that is empty closed; alone it goes on.
+        if is_all && !self.open.is_empty() { part } else { part.given_up_early() }
     }
 }
 

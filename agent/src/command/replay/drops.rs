@@ -13,17 +13,20 @@ use std::{
 use crate::{
     capture::Direction,
     decode::{Decoded, FRAGMENTS_LIVE_US, FiveTuple, FragmentId, Fragments},
-    flow::{Action, Sighting},
+    flow::{self, Action, Sighting},
 };
 
 /// Drops of a run, 16 MB.
 const RUN: usize = 1 << 18;
 /// Windows of all runs together. A year has half a million minutes.
 const MAX_WINDOWS: usize = 1 << 20;
-/// Later fragments whose ports are sought; more keep ports 0.
-const MAX_FRAGMENTS: usize = 1 << 18;
+/// Datagrams whose later fragments' ports are sought, and times at which the capture tells of them.
+const MAX_DATAGRAMS: usize = 1 << 18;
+const MAX_TOLD: usize = 1 << 19;
 /// How far the times may lie apart at which the capture and the log have the same packet.
 const SAME_US: i64 = 5_000_000;
+/// Times before and after a fragment that are looked at.
+const NEAR: usize = 4;
 /// Drops that are read at once.
 const STEP: usize = 64;
 /// Bytes of a drop.
@@ -35,7 +38,7 @@ pub(super) struct DropLog {
     interval_us: i64,
     runs: Vec<Run>,
     /// The run that is filled.
-    filling: Vec<Logged>,
+    filling: Vec<Sighting>,
     /// The runs before, one behind the other.
     file: Option<File>,
     /// Drops in the file.
@@ -45,18 +48,14 @@ pub(super) struct DropLog {
     pending: BTreeSet<i64>,
     /// Where reading of a window stands in each run that has drops of it, and where they end there.
     cursors: BTreeMap<i64, Vec<Cursor>>,
-    /// The later fragments, and what the capture told of each.
-    fragments: BTreeMap<(FragmentId, i64, u32), Option<Told>>,
+    /// The datagrams that have later fragments among the drops.
+    datagrams: BTreeSet<FragmentId>,
+    /// What the capture told of these, by the time at which it began to: of first fragments, and of later ones.
+    told: BTreeMap<(FragmentId, bool, i64), Told>,
     /// The capture's fragments, as they are completed there.
     seen: Fragments,
-}
-
-/// What a log tells of one packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Logged {
-    drop: Sighting,
-    /// Tells a fragment from others of the same time.
-    number: u32,
+    /// Later fragments whose ports were not sought, because there were too many.
+    pub(super) not_sought: u64,
 }
 
 /// Drops in order.
@@ -75,13 +74,12 @@ struct Cursor {
     end: u64,
 }
 
-/// The 5-tuple of a later fragment.
+/// The 5-tuple of a datagram, as the capture has it from one time to another.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     tuple: FiveTuple,
     ports_missing: bool,
-    /// Whether it is that of the first fragment, not of the packet itself; and how far its time is away.
-    distance: (bool, u64),
+    until_us: i64,
 }
 
 impl DropLog {
@@ -95,8 +93,10 @@ impl DropLog {
             windows: 0,
             pending: BTreeSet::new(),
             cursors: BTreeMap::new(),
-            fragments: BTreeMap::new(),
+            datagrams: BTreeSet::new(),
+            told: BTreeMap::new(),
             seen: Fragments::default(),
+            not_sought: 0,
         }
     }
 
@@ -105,11 +105,14 @@ impl DropLog {
     /// # Errors
     /// When the file cannot be written, or the log has more windows than are believed.
     pub(super) fn add(&mut self, drop: Sighting) -> io::Result<()> {
-        let number = u32::try_from(self.fragments.len()).unwrap_or(u32::MAX);
-        if let Some(id) = later(&drop.decoded).filter(|_| self.fragments.len() < MAX_FRAGMENTS) {
-            self.fragments.insert((id, drop.time_us, number), None);
+        if let Some(id) = later(&drop.decoded).filter(|id| !self.datagrams.contains(id)) {
+            if self.datagrams.len() < MAX_DATAGRAMS {
+                self.datagrams.insert(id);
+            } else {
+                self.not_sought += 1;
+            }
         }
-        self.filling.push(Logged { drop, number });
+        self.filling.push(drop);
         if self.filling.len() == RUN { self.end_run() } else { Ok(()) }
     }
 
@@ -124,10 +127,10 @@ impl DropLog {
     }
 
     fn end_run(&mut self) -> io::Result<()> {
-        self.filling.sort_by_key(|logged| logged.drop.time_us);
+        self.filling.sort_by_key(|drop| drop.time_us);
         let mut windows: Vec<(i64, u32)> = Vec::new();
-        for (place, logged) in (0..).zip(&self.filling) {
-            let start = self.start(logged.drop.time_us);
+        for (place, drop) in (0..).zip(&self.filling) {
+            let start = self.start(drop.time_us);
             if windows.last().is_none_or(|(last, _)| *last != start) {
                 windows.push((start, place));
             }
@@ -138,8 +141,8 @@ impl DropLog {
         }
         self.pending.extend(windows.iter().map(|(start, _)| *start));
         let mut bytes = Vec::with_capacity(self.filling.len() * SIZE);
-        for logged in &self.filling {
-            bytes.extend_from_slice(&logged.to_bytes());
+        for drop in &self.filling {
+            bytes.extend_from_slice(&to_bytes(drop));
         }
         let file = match &self.file {
             Some(file) => file,
@@ -159,20 +162,31 @@ impl DropLog {
 
     /// A packet that the capture shows: what it tells of the fragments that were dropped.
     pub(super) fn follow(&mut self, seen: &Sighting) {
-        let Some(id) = seen.decoded.fragment else {
+        let Some(fragment) = seen.decoded.fragment else {
             return;
         };
         let mut decoded = seen.decoded;
         self.seen.complete(&mut decoded, seen.time_us);
-        let of_first = id.first;
-        let reach = if of_first { FRAGMENTS_LIVE_US } else { SAME_US };
-        let (from, to) = (seen.time_us.saturating_sub(reach), seen.time_us.saturating_add(reach));
-        let id = id.of_datagram();
-        for ((_, time_us, _), told) in self.fragments.range_mut((id, from, 0)..=(id, to, u32::MAX)).take(STEP) {
-            let distance = (of_first, time_us.abs_diff(seen.time_us));
-            if told.is_none_or(|before| distance < before.distance) {
-                *told = Some(Told { tuple: decoded.tuple, ports_missing: decoded.ports_missing, distance });
-            }
+        let (id, time_us) = (fragment.of_datagram(), flow::held(seen.time_us));
+        if !self.datagrams.contains(&id) {
+            return;
+        }
+        let Decoded { tuple, ports_missing, .. } = decoded;
+        // Most fragments say what the one before did.
+        let last = self.told.range_mut((id, fragment.first, i64::MIN)..=(id, fragment.first, time_us)).next_back();
+        if let Some((_, last)) = last.filter(|(_, last)| (last.tuple, last.ports_missing) == (tuple, ports_missing)) {
+            last.until_us = last.until_us.max(time_us);
+            return;
+        }
+        if self.told.len() == MAX_TOLD {
+            // Behind the windows that are still to be joined nobody asks.
+            let needed = self.pending.first().map_or(i64::MAX, |start| start.saturating_sub(FRAGMENTS_LIVE_US));
+            self.told.retain(|_, told| told.until_us >= needed);
+        }
+        if self.told.len() < MAX_TOLD {
+            self.told.insert((id, fragment.first, time_us), Told { tuple, ports_missing, until_us: time_us });
+        } else {
+            self.not_sought += 1;
         }
     }
 
@@ -204,11 +218,11 @@ impl DropLog {
             let count = usize::try_from(cursor.end - cursor.next).unwrap_or(STEP).min(STEP);
             let bytes = &mut bytes[..count * SIZE];
             file.read_exact_at(bytes, cursor.next * SIZE as u64)?;
-            let logged = bytes.chunks_exact(SIZE).filter_map(|bytes| Logged::from_bytes(bytes.try_into().ok()?));
-            let due: Vec<Logged> = logged.take_while(|logged| logged.drop.time_us <= until_us).collect();
+            let drops = bytes.chunks_exact(SIZE).filter_map(|bytes| of_bytes(bytes.try_into().ok()?));
+            let due: Vec<Sighting> = drops.take_while(|drop| drop.time_us <= until_us).collect();
             if !due.is_empty() {
                 cursor.next += due.len() as u64;
-                return Ok(Some(due.into_iter().map(|logged| completed(&self.fragments, logged)).collect()));
+                return Ok(Some(due.into_iter().map(|drop| completed(&self.told, drop)).collect()));
             }
         }
         if cursors.iter().all(|cursor| cursor.next == cursor.end) {
@@ -234,87 +248,100 @@ fn later(decoded: &Decoded) -> Option<FragmentId> {
     decoded.fragment.filter(|fragment| !fragment.first).map(FragmentId::of_datagram)
 }
 
-/// A drop with what the capture told of it.
-fn completed(fragments: &BTreeMap<(FragmentId, i64, u32), Option<Told>>, logged: Logged) -> Sighting {
-    let Logged { mut drop, number } = logged;
+/// A drop with what the capture told of it: of the packet itself, or else of the first fragment of its datagram.
+fn completed(told: &BTreeMap<(FragmentId, bool, i64), Told>, mut drop: Sighting) -> Sighting {
     if let Some(id) = later(&drop.decoded)
-        && let Some(Some(told)) = fragments.get(&(id, drop.time_us, number))
+        && let Some(told) = nearest(told, (id, false), drop.time_us, SAME_US)
+            .or_else(|| nearest(told, (id, true), drop.time_us, FRAGMENTS_LIVE_US))
     {
         (drop.decoded.tuple, drop.decoded.ports_missing) = (told.tuple, told.ports_missing);
     }
     drop
 }
 
-impl Logged {
-    fn to_bytes(self) -> [u8; SIZE] {
-        let Sighting { decoded, time_us, direction, action: _ } = self.drop;
-        let FiveTuple { source, destination, source_port, destination_port, protocol, ipv6 } = decoded.tuple;
-        let way = match direction {
-            None => 0,
-            Some(Direction::Ingress) => 1,
-            Some(Direction::Egress) => 2,
-        };
-        let flag = |is_set: bool, place: u8| u8::from(is_set) << place;
-        let fragment = decoded.fragment;
-        let bits = way
-            | flag(ipv6, 2)
-            | flag(decoded.ports_missing, 3)
-            | flag(fragment.is_some(), 4)
-            | flag(fragment.is_some_and(|fragment| fragment.first), 5);
-        let mut bytes = [0; SIZE];
-        let mut at = 0;
-        for part in [
-            &time_us.to_le_bytes()[..],
-            &source,
-            &destination,
-            &source_port.to_le_bytes(),
-            &destination_port.to_le_bytes(),
-            &[protocol, decoded.tcp_flags, bits, fragment.map_or(0, |fragment| fragment.protocol)],
-            &decoded.ip_bytes.to_le_bytes(),
-            &fragment.map_or(0, |fragment| fragment.number).to_le_bytes(),
-            &fragment.map_or(0, |fragment| fragment.header_bytes).to_le_bytes(),
-            &self.number.to_le_bytes(),
-        ] {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        bytes
-    }
+/// What was told nearest to a time, within a reach.
+fn nearest(
+    told: &BTreeMap<(FragmentId, bool, i64), Told>,
+    (id, first): (FragmentId, bool),
+    time_us: i64,
+    reach_us: i64,
+) -> Option<Told> {
+    let before = told.range((id, first, i64::MIN)..=(id, first, time_us)).rev().take(NEAR);
+    let behind = told.range((id, first, time_us)..=(id, first, i64::MAX)).take(NEAR);
+    let distance = |(from_us, told): (i64, &Told)| {
+        let before = from_us.saturating_sub(time_us).max(0);
+        (before.max(time_us.saturating_sub(told.until_us)), *told)
+    };
+    let near = before.chain(behind).map(|((_, _, from_us), told)| distance((*from_us, told)));
+    near.filter(|(distance, _)| *distance <= reach_us).min_by_key(|(distance, _)| *distance).map(|(_, told)| told)
+}
 
-    /// `None` is for bytes that were not made here.
-    fn from_bytes(bytes: [u8; SIZE]) -> Option<Self> {
-        let mut rest = &bytes[..];
-        let mut next = |count: usize| rest.split_off(..count);
-        let time_us = i64::from_le_bytes(next(8)?.try_into().ok()?);
-        let source: [u8; 16] = next(16)?.try_into().ok()?;
-        let destination: [u8; 16] = next(16)?.try_into().ok()?;
-        let source_port = u16::from_le_bytes(next(2)?.try_into().ok()?);
-        let destination_port = u16::from_le_bytes(next(2)?.try_into().ok()?);
-        let [protocol, tcp_flags, bits, of_fragment] = next(4)?.try_into().ok()?;
-        let ip_bytes = u32::from_le_bytes(next(4)?.try_into().ok()?);
-        let datagram = u32::from_le_bytes(next(4)?.try_into().ok()?);
-        let header_bytes = u16::from_le_bytes(next(2)?.try_into().ok()?);
-        let number = u32::from_le_bytes(next(4)?.try_into().ok()?);
-        let is_set = |place: u8| bits >> place & 1 == 1;
-        let direction = match bits & 3 {
-            1 => Some(Direction::Ingress),
-            2 => Some(Direction::Egress),
-            _ => None,
-        };
-        let tuple = FiveTuple { source, destination, source_port, destination_port, protocol, ipv6: is_set(2) };
-        let fragment = is_set(4).then_some(FragmentId {
-            source,
-            destination,
-            number: datagram,
-            protocol: of_fragment,
-            first: is_set(5),
-            header_bytes,
-        });
-        let ports_missing = is_set(3);
-        let decoded =
-            Decoded { tuple, ip_bytes, tcp_flags, direction, dropped: None, time_us: None, ports_missing, fragment };
-        Some(Self { drop: Sighting { decoded, time_us, direction, action: Action::Reject }, number })
+fn to_bytes(drop: &Sighting) -> [u8; SIZE] {
+    let Sighting { decoded, time_us, direction, action: _ } = *drop;
+    let FiveTuple { source, destination, source_port, destination_port, protocol, ipv6 } = decoded.tuple;
+    let way = match direction {
+        None => 0,
+        Some(Direction::Ingress) => 1,
+        Some(Direction::Egress) => 2,
+    };
+    let flag = |is_set: bool, place: u8| u8::from(is_set) << place;
+    let fragment = decoded.fragment;
+    let bits = way
+        | flag(ipv6, 2)
+        | flag(decoded.ports_missing, 3)
+        | flag(fragment.is_some(), 4)
+        | flag(fragment.is_some_and(|fragment| fragment.first), 5);
+    let mut bytes = [0; SIZE];
+    let mut at = 0;
+    for part in [
+        &time_us.to_le_bytes()[..],
+        &source,
+        &destination,
+        &source_port.to_le_bytes(),
+        &destination_port.to_le_bytes(),
+        &[protocol, decoded.tcp_flags, bits, fragment.map_or(0, |fragment| fragment.protocol)],
+        &decoded.ip_bytes.to_le_bytes(),
+        &fragment.map_or(0, |fragment| fragment.number).to_le_bytes(),
+        &fragment.map_or(0, |fragment| fragment.header_bytes).to_le_bytes(),
+    ] {
+        bytes[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
     }
+    bytes
+}
+
+/// `None` is for bytes that were not made here.
+fn of_bytes(bytes: [u8; SIZE]) -> Option<Sighting> {
+    let mut rest = &bytes[..];
+    let mut next = |count: usize| rest.split_off(..count);
+    let time_us = i64::from_le_bytes(next(8)?.try_into().ok()?);
+    let source: [u8; 16] = next(16)?.try_into().ok()?;
+    let destination: [u8; 16] = next(16)?.try_into().ok()?;
+    let source_port = u16::from_le_bytes(next(2)?.try_into().ok()?);
+    let destination_port = u16::from_le_bytes(next(2)?.try_into().ok()?);
+    let [protocol, tcp_flags, bits, of_fragment] = next(4)?.try_into().ok()?;
+    let ip_bytes = u32::from_le_bytes(next(4)?.try_into().ok()?);
+    let datagram = u32::from_le_bytes(next(4)?.try_into().ok()?);
+    let header_bytes = u16::from_le_bytes(next(2)?.try_into().ok()?);
+    let is_set = |place: u8| bits >> place & 1 == 1;
+    let direction = match bits & 3 {
+        1 => Some(Direction::Ingress),
+        2 => Some(Direction::Egress),
+        _ => None,
+    };
+    let tuple = FiveTuple { source, destination, source_port, destination_port, protocol, ipv6: is_set(2) };
+    let fragment = is_set(4).then_some(FragmentId {
+        source,
+        destination,
+        number: datagram,
+        protocol: of_fragment,
+        first: is_set(5),
+        header_bytes,
+    });
+    let ports_missing = is_set(3);
+    let decoded =
+        Decoded { tuple, ip_bytes, tcp_flags, direction, dropped: None, time_us: None, ports_missing, fragment };
+    Some(Sighting { decoded, time_us, direction, action: Action::Reject })
 }
 
 #[cfg(test)]
@@ -357,8 +384,8 @@ mod tests {
     #[test]
     fn a_drop_is_the_same_after_its_bytes() {
         for port in 0..200 {
-            let logged = Logged { drop: drop_at(i64::from(port) - 100, port), number: 7 };
-            assert_eq!(Logged::from_bytes(logged.to_bytes()), Some(logged));
+            let drop = drop_at(i64::from(port) - 100, port);
+            assert_eq!(of_bytes(to_bytes(&drop)), Some(drop));
         }
     }
 

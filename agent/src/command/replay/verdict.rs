@@ -3,11 +3,7 @@
 //! A drop belongs to the window of its own time, whatever order the log and the capture have: clocks are set, and packets come
 //! late. Memory is bounded: by what [`DropLog`] holds, and by the flows that may be dropped in a window and not be seen so far.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-    io,
-};
+use std::{collections::BTreeMap, convert::Infallible, io};
 
 use flowlake_common::progress::Progress;
 
@@ -17,8 +13,6 @@ use crate::{
     flow::{self, Action, Closed, Drops, Observer, Part, Rules, Sighting},
 };
 
-/// Windows of which is remembered what was dropped and not seen yet: packets may come late.
-const REMEMBERED: usize = 64;
 /// How much later than the packet itself the log may tell of it.
 const LOG_LATER_US: i64 = 100_000;
 /// Flows of drops that are added up at once.
@@ -36,23 +30,30 @@ pub(super) struct Verdicts {
     interval_us: i64,
     /// The latest time that the capture showed in each window that it has open, in microseconds.
     seen_to: BTreeMap<i64, i64>,
-    /// What was dropped in a window and not seen in it so far. Windows are named by their first microsecond.
-    unseen: BTreeMap<i64, Drops>,
-    /// These windows, the one that was joined last behind.
-    joined: VecDeque<i64>,
-    /// Flows that may be dropped and not seen so far.
+    /// What was dropped in a window and not seen in it so far, where there is such: packets may come late. Windows are named by their
+    /// first microsecond. With when it was joined last.
+    unseen: BTreeMap<i64, (u64, Drops)>,
+    /// These windows, by when each was joined last.
+    joined: BTreeMap<u64, i64>,
+    joins: u64,
+    /// Flows that were dropped and not seen so far, and how many there may be.
+    unseen_flows: usize,
     max_unseen: usize,
+    /// How many dropped packets of a window had to be forgotten, when it was not open.
+    given_up: BTreeMap<i64, u64>,
     /// Windows in which the capture showed nothing, and how many packets were dropped in them that should have been seen.
     flushed: BTreeMap<i64, u64>,
     /// Why the log ended early.
     pub(super) damage: Option<String>,
     /// Drops that were taken.
     pub(super) dropped: u64,
+    /// Those of them that were cut off before their ports.
+    pub(super) cut_off: u64,
     /// Packets of the log that tell no drop of an IP packet.
     pub(super) unread: u64,
     /// Drops of windows that are not remembered any more, and that were not seen.
     unmatched: u64,
-    /// Those of them that had to be forgotten while their window was open: there were too many.
+    /// Those of them that had to be forgotten, there being too many, although packets of their window were to come.
     pub(super) forgotten: u64,
 }
 
@@ -70,12 +71,16 @@ impl Verdicts {
             interval_us,
             seen_to: BTreeMap::new(),
             unseen: BTreeMap::new(),
-            joined: VecDeque::new(),
+            joined: BTreeMap::new(),
+            joins: 0,
+            unseen_flows: 0,
             // What waits in a full table, and what is read before it has.
             max_unseen: rules.flow.max_flows.saturating_add(rules.flow.max_flows / 2),
+            given_up: BTreeMap::new(),
             flushed: BTreeMap::new(),
             damage: None,
             dropped: 0,
+            cut_off: 0,
             unread: 0,
             unmatched: 0,
             forgotten: 0,
@@ -95,6 +100,7 @@ impl Verdicts {
                             let drop = Sighting { decoded, time_us, direction, action: Action::Reject };
                             verdicts.log.add(drop).map_err(cannot)?;
                             verdicts.dropped += 1;
+                            verdicts.cut_off += u64::from(decoded.ports_missing && decoded.fragment.is_none());
                         }
                         _ => verdicts.unread += 1,
                     }
@@ -134,9 +140,10 @@ impl Verdicts {
         if part.early {
             // What is given up is what was seen first. Later drops are read later, or there might be too many.
             until_us = self.seen_to.get(&start).map_or(i64::MAX, |seen_to| seen_to.saturating_add(LOG_LATER_US));
-        } else {
-            self.flush_before(start, write)?;
         }
+        self.flush_before(start, write)?;
+        // Its packets are here after all.
+        self.forgotten += self.given_up.remove(&start).unwrap_or(0);
         self.recall(start)?;
         self.join_drops(start, until_us, Some(part), write)
     }
@@ -146,9 +153,14 @@ impl Verdicts {
         self.flush_before(i64::MAX, write)
     }
 
+    /// Dropped fragments whose ports were not sought: there were too many.
+    pub(super) fn not_sought(&self) -> u64 {
+        self.log.not_sought
+    }
+
     /// Drops that were not seen on the way in.
     pub(super) fn unmatched(&self) -> u64 {
-        let unseen: u64 = self.unseen.values().map(Drops::unmatched).sum();
+        let unseen: u64 = self.unseen.values().map(|(_, drops)| drops.unmatched()).sum();
         self.unmatched + unseen + self.flushed.values().sum::<u64>()
     }
 
@@ -180,9 +192,7 @@ impl Verdicts {
         }
         self.log.rewind(start);
         self.add_up(start, i64::MAX, &mut |verdicts, part| {
-            let unseen = verdicts.unseen.entry(start).or_default();
-            drop(Closed::join_some(part.start, vec![part], unseen));
-            verdicts.remember(start);
+            verdicts.join_some(start, vec![part]);
             Ok(())
         })
     }
@@ -205,30 +215,44 @@ impl Verdicts {
     }
 
     fn join(&mut self, start: i64, parts: Vec<Part>, write: &mut Write<'_>) -> io::Result<()> {
-        let unseen = self.unseen.entry(start).or_default();
-        let closed = Closed::join_some(start.div_euclid(MICROSECONDS), parts, unseen);
-        self.remember(start);
+        let closed = self.join_some(start, parts);
         write(&closed)
     }
 
-    /// Forgets what is remembered of the window that was joined longest ago, where there is too much.
-    fn remember(&mut self, start: i64) {
-        self.joined.retain(|joined| *joined != start);
-        self.joined.push_back(start);
-        loop {
-            let flows: usize = self.unseen.values().map(Drops::logged_flows).sum();
-            if self.joined.len() <= REMEMBERED && flows <= self.max_unseen {
-                return;
-            }
-            let Some(oldest) = self.joined.pop_front() else {
-                return;
-            };
-            let unmatched = self.unseen.remove(&oldest).map_or(0, |drops| drops.unmatched());
+    /// Joins parts of a window, and remembers what was dropped and not seen in them. Where there is too much of it, what is of the
+    /// window that was joined longest ago is forgotten.
+    fn join_some(&mut self, start: i64, parts: Vec<Part>) -> Closed {
+        let mut drops = self.recollect(start);
+        let closed = Closed::join_some(start.div_euclid(MICROSECONDS), parts, &mut drops);
+        let flows = drops.logged_flows();
+        if flows > 0 {
+            self.joins += 1;
+            self.unseen_flows += flows;
+            self.joined.insert(self.joins, start);
+            self.unseen.insert(start, (self.joins, drops));
+        }
+        while self.unseen_flows > self.max_unseen
+            && let Some((_, oldest)) = self.joined.pop_first()
+        {
+            let unmatched = self.recollect(oldest).unmatched();
             self.unmatched += unmatched;
             if self.seen_to.contains_key(&oldest) {
                 self.forgotten += unmatched;
+            } else {
+                *self.given_up.entry(oldest).or_default() += unmatched;
             }
         }
+        closed
+    }
+
+    /// Takes what is remembered of a window.
+    fn recollect(&mut self, start: i64) -> Drops {
+        let Some((joined, drops)) = self.unseen.remove(&start) else {
+            return Drops::default();
+        };
+        self.joined.remove(&joined);
+        self.unseen_flows -= drops.logged_flows();
+        drops
     }
 
     /// Adds up the drops of a window up to a time; gives them in parts, of which all but the last are early.
