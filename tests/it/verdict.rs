@@ -261,6 +261,43 @@ fn of_many_fragments_each_drop_meets_its_own() {
     }
 }
 
+/// A firewall that drops first fragments alone, because only they have ports: the later ones and whole datagrams are what they were,
+/// in whatever parts of a window they are seen. And one that drops datagrams put together, of IPv6 and with options.
+#[test]
+fn in_parts_of_a_window_fragments_are_told_from_whole_datagrams() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = |time: u64, packet: &[u8]| Seen::whole(T + time, Link::Ethernet.frame(packet));
+    let other: Vec<Seen> = (1..=4).map(|minute| frame(minute * 60, &syn(22))).collect();
+    let of_files = |tap: &[Seen], log: &[Seen]| {
+        let tap = write(folder.path(), "tap.pcap", &Pcap::default().write(1, tap));
+        let log = write(folder.path(), "nflog.pcap", &Pcap::default().write(LINKTYPE_NFLOG, log));
+        replay(&[&tap, &log]).ended(0)
+    };
+    let [first, later] = fragments();
+    let whole = ip(&Packet { source: v6(1), destination: v6(2), transport: Transport::Udp(7, 8), payload: 1400 });
+    for order in
+        [[&first, &later, &whole], [&later, &whole, &first], [&whole, &first, &later], [&first, &whole, &later]]
+    {
+        let mut tap = Vec::new();
+        for packet in order {
+            tap.push(frame(0, packet));
+            tap.extend(other.iter().cloned());
+        }
+        let log = [&first, &whole].map(|packet| Seen::whole(T, logged(0, None, packet)));
+        let ran = of_files(&tap, &log);
+        let of_flow = |action: &str| -> u64 {
+            let of = lines(&ran).into_iter().filter(|line| line.contains(action) && !line.starts_with("50000 "));
+            of.map(|line| line.split(' ').nth(2).unwrap().parse::<u64>().unwrap()).sum()
+        };
+        assert_eq!((of_flow("ACCEPT"), of_flow("REJECT")), (1, 2), "{}", ran.text());
+    }
+    // Put together, as a firewall with connection tracking has it.
+    let together = ip(&Packet { source: v6(1), destination: v6(2), transport: Transport::Udp(7, 8), payload: 1000 });
+    let tap = [&[frame(0, &first)][..], &other, &[frame(0, &later)]].concat();
+    let ran = of_files(&tap, &[Seen::whole(T, logged(1, None, &together))]);
+    assert!(lines(&ran).iter().all(|line| line.starts_with("50000 ") || line.contains("REJECT")), "{}", ran.text());
+}
+
 /// What a dropped datagram carries may look like a message of the log in the other byte order.
 #[test]
 fn a_dropped_packet_cannot_forge_the_log() {

@@ -213,6 +213,7 @@ mod tests {
             bytes: 100,
             first_us: 0,
             last_us: 1,
+            first_fragments: 0,
             later_fragments: 0,
             fragment_bytes: 0,
             tcp_flags: 0,

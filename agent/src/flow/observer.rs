@@ -165,6 +165,7 @@ impl Observer {
         let seen = Seen {
             bytes: decoded.ip_bytes,
             tcp_flags: decoded.tcp_flags,
+            first_fragment: decoded.fragment.is_some_and(|fragment| fragment.first),
             later_fragment: decoded.fragment.is_some_and(|fragment| !fragment.first),
             fragment_bytes: decoded.fragment.map_or(0, |fragment| fragment.header_bytes),
         };

@@ -130,9 +130,19 @@ fn merge_drops(entries: &mut Vec<Entry>) {
     let mut pieces = 0;
     for entry in entries.iter().filter(|entry| entry.key.action == Action::Reject) {
         pieces += 1;
-        let sum = sums.entry(entry.key).or_insert(Entry { packets: 0, bytes: 0, ..*entry });
+        let sum = sums.entry(entry.key).or_insert(Entry {
+            packets: 0,
+            bytes: 0,
+            first_fragments: 0,
+            later_fragments: 0,
+            fragment_bytes: 0,
+            ..*entry
+        });
         sum.packets += entry.packets;
         sum.bytes += entry.bytes;
+        sum.first_fragments = sum.first_fragments.saturating_add(entry.first_fragments);
+        sum.later_fragments = sum.later_fragments.saturating_add(entry.later_fragments);
+        sum.fragment_bytes = sum.fragment_bytes.saturating_add(entry.fragment_bytes);
         sum.first_us = sum.first_us.min(entry.first_us);
         sum.last_us = sum.last_us.max(entry.last_us);
         sum.tcp_flags |= entry.tcp_flags;

@@ -51,7 +51,9 @@ pub struct Entry {
     pub first_us: u32,
     /// Latest packet, likewise.
     pub last_us: u32,
-    /// How many of the packets are later fragments: a firewall that sees datagrams put together does not count these.
+    /// How many of the packets are first fragments.
+    pub first_fragments: u32,
+    /// How many are later fragments: a firewall that sees datagrams put together does not count these.
     pub later_fragments: u32,
     /// Bytes of headers that only fragments have: these it does not count either.
     pub fragment_bytes: u32,
@@ -66,7 +68,9 @@ pub struct Seen {
     pub bytes: u32,
     /// Its recorded flags.
     pub tcp_flags: u8,
-    /// Whether it is a fragment, and not the first of its datagram.
+    /// Whether it is the first fragment of its datagram.
+    pub first_fragment: bool,
+    /// Whether it is another one.
     pub later_fragment: bool,
     /// Bytes of its headers that a datagram put together does not have.
     pub fragment_bytes: u16,

@@ -17,9 +17,12 @@ struct Sums {
     bytes: u64,
     /// Bytes of packets that were taken for dropped ones, and were larger: a part of the window that comes later has the others.
     owed: u64,
-    /// As in [`Entry`]: of a firewall that drops fragments one by one.
+    /// As in [`Entry`].
+    first_fragments: u32,
     later_fragments: u32,
     fragment_bytes: u32,
+    /// Whether fragments are among them: this firewall drops them one by one, and does not put datagrams together.
+    one_by_one: bool,
 }
 
 /// The least bytes that a packet has.
@@ -99,9 +102,7 @@ impl Drops {
                 if entry.key.action != Action::Accept || is_outgoing != outgoing {
                     return true;
                 }
-                let before = (entry.packets, entry.bytes);
-                take(entry, &mut self.logged);
-                if (entry.packets, entry.bytes) != before && is_rest_of_fragments(entry) {
+                if take(entry, &mut self.logged) == Taken::OfWhole && is_rest_of_fragments(entry) {
                     return false;
                 }
                 refused.extend(refuse(entry, &mut self.prohibited));
@@ -118,35 +119,70 @@ fn add(sums: &mut HashMap<Key, Sums, RandomState>, entry: &Entry) {
     let sum = sums.entry(undirected(entry.key)).or_default();
     sum.packets += entry.packets;
     sum.bytes += entry.bytes;
+    sum.one_by_one |= entry.first_fragments > 0 || entry.later_fragments > 0;
+    sum.first_fragments = sum.first_fragments.saturating_add(entry.first_fragments);
     sum.later_fragments = sum.later_fragments.saturating_add(entry.later_fragments);
     sum.fragment_bytes = sum.fragment_bytes.saturating_add(entry.fragment_bytes);
 }
 
-/// Takes off an entry what is in the sums of its flow, as far as it goes. A firewall that puts datagrams together logs one packet
-/// for all fragments of each: of an entry no more of its packets are taken than it has datagrams, or other entries would keep theirs.
-fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) {
+/// What was taken off an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Nothing,
+    /// Datagrams that the firewall had put together: an interface sees more packets of them.
+    OfWhole,
+    /// Packet for packet.
+    Packets,
+}
+
+/// Takes off an entry what is in the sums of its flow, as far as it goes: packets of each kind for as many of the kind, or other
+/// entries would keep theirs. A firewall that puts datagrams together logs one packet for all fragments of each, and so no more of an
+/// entry's packets are taken than it has datagrams.
+fn take(entry: &mut Entry, sums: &mut HashMap<Key, Sums, RandomState>) -> Taken {
     let Some(sums) = sums.get_mut(&undirected(entry.key)) else {
-        return;
+        return Taken::Nothing;
     };
-    let fragments = entry.later_fragments.min(sums.later_fragments);
-    let datagrams = entry.packets.saturating_sub((entry.later_fragments - fragments).into());
-    let packets = datagrams.min(sums.packets);
-    let least = if entry.key.tuple.ipv6 { LEAST_IPV6 } else { LEAST_IPV4 };
-    // What is left has its headers at least: the drop may have been a larger packet, which another part of the window has.
-    let bytes = entry.bytes.saturating_sub(least.saturating_mul(entry.packets - packets)).min(sums.bytes);
-    let fragment_bytes = entry.fragment_bytes.min(sums.fragment_bytes);
+    let before = (entry.packets, entry.bytes);
+    let later = entry.later_fragments.min(sums.later_fragments);
+    let first = entry.first_fragments.min(sums.first_fragments);
+    let in_fragments = |first: u32, later: u32| u64::from(first) + u64::from(later);
+    let whole = |packets: u64, first, later| packets.saturating_sub(in_fragments(first, later));
+    let wholes = whole(sums.packets, sums.first_fragments, sums.later_fragments);
+    let fragments = in_fragments(if sums.one_by_one { entry.first_fragments } else { 0 }, entry.later_fragments);
+    let datagrams = entry.packets.saturating_sub(fragments);
+    let packets = in_fragments(first, later) + datagrams.min(wholes);
+    let mut fragment_bytes = entry.fragment_bytes.min(sums.fragment_bytes);
+    let mut bytes = 0;
+    if sums.one_by_one && packets == 0 {
+        fragment_bytes = 0;
+    } else {
+        let least = if entry.key.tuple.ipv6 { LEAST_IPV6 } else { LEAST_IPV4 };
+        // What is left has its headers at least: the drop may have been a larger packet, which another part of the window has.
+        let kept = least.saturating_mul(entry.packets - packets).max((entry.fragment_bytes - fragment_bytes).into());
+        bytes = entry.bytes.saturating_sub(kept).min(sums.bytes);
+    }
     sums.packets -= packets;
     sums.bytes -= bytes;
-    sums.later_fragments -= fragments;
+    sums.first_fragments -= first;
+    sums.later_fragments -= later;
     sums.fragment_bytes -= fragment_bytes;
     entry.packets -= packets;
     entry.bytes -= bytes;
-    entry.later_fragments -= fragments;
+    entry.first_fragments -= first;
+    entry.later_fragments -= later;
     entry.fragment_bytes -= fragment_bytes;
     if entry.packets == 0 {
-        sums.owed += std::mem::take(&mut entry.bytes);
+        // Headers that only its fragments had are nobody else's.
+        sums.owed += std::mem::take(&mut entry.bytes).saturating_sub(entry.fragment_bytes.into());
     } else {
         entry.bytes += std::mem::take(&mut sums.owed);
+    }
+    if (entry.packets, entry.bytes) == before {
+        Taken::Nothing
+    } else if sums.one_by_one {
+        Taken::Packets
+    } else {
+        Taken::OfWhole
     }
 }
 

@@ -68,7 +68,7 @@ impl Windows {
         seen: Seen,
         closed: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Seen { bytes, tcp_flags, later_fragment, fragment_bytes } = seen;
+        let Seen { bytes, tcp_flags, first_fragment, later_fragment, fragment_bytes } = seen;
         let offset_us = time_us.rem_euclid(self.interval_us);
         let start_us = time_us.saturating_sub(offset_us);
         // At most 600 s in microseconds: fits.
@@ -80,6 +80,7 @@ impl Windows {
             entry.bytes += u64::from(bytes);
             entry.first_us = entry.first_us.min(offset_us);
             entry.last_us = entry.last_us.max(offset_us);
+            entry.first_fragments = entry.first_fragments.saturating_add(first_fragment.into());
             entry.later_fragments = entry.later_fragments.saturating_add(later_fragment.into());
             entry.fragment_bytes = entry.fragment_bytes.saturating_add(fragment_bytes.into());
             entry.tcp_flags |= tcp_flags;
@@ -91,6 +92,7 @@ impl Windows {
             bytes: bytes.into(),
             first_us: offset_us,
             last_us: offset_us,
+            first_fragments: first_fragment.into(),
             later_fragments: later_fragment.into(),
             fragment_bytes: fragment_bytes.into(),
             tcp_flags,
@@ -307,7 +309,17 @@ mod tests {
 
     fn entry(direction: Option<Direction>, action: Action, packets: u64, bytes: u64) -> Entry {
         let key = Key { direction, action, ..key(1) };
-        Entry { key, packets, bytes, first_us: 0, last_us: 0, later_fragments: 0, fragment_bytes: 0, tcp_flags: 0 }
+        Entry {
+            key,
+            packets,
+            bytes,
+            first_us: 0,
+            last_us: 0,
+            first_fragments: 0,
+            later_fragments: 0,
+            fragment_bytes: 0,
+            tcp_flags: 0,
+        }
     }
 
     fn join_all(parts: Vec<Vec<Entry>>) -> (Vec<(Action, u64)>, u64) {
@@ -360,6 +372,29 @@ mod tests {
         let seen = Entry { later_fragments: 2, fragment_bytes: 104, ..entry(INGRESS, Action::Accept, 5, 1600) };
         let dropped = Entry { later_fragments: 2, fragment_bytes: 104, ..entry(INGRESS, Action::Reject, 3, 1504) };
         assert_eq!(join_all(vec![vec![seen], vec![dropped]]), (vec![(Action::Accept, 2), (Action::Reject, 3)], 0));
+    }
+
+    /// Live, such a firewall's log is told in pieces; and of what it lets pass a part may be seen by another thread.
+    #[test]
+    fn fragments_dropped_one_by_one_are_told_in_pieces_and_seen_in_parts() {
+        let fragments = |action, first: u32, later: u32, bytes| Entry {
+            first_fragments: first,
+            later_fragments: later,
+            fragment_bytes: later * 20,
+            ..entry(INGRESS, action, u64::from(first + later), bytes)
+        };
+        let pieces = || vec![fragments(Action::Reject, 1, 2, 3028), fragments(Action::Reject, 1, 2, 3028)];
+        let seen = vec![fragments(Action::Accept, 4, 8, 4 * 3028)];
+        let expected = vec![(Action::Accept, 6), (Action::Reject, 6)];
+        assert_eq!(join_all(vec![seen, pieces()]), (expected, 0));
+        // First fragments and whole datagrams were dropped.
+        let dropped = vec![fragments(Action::Reject, 1, 0, 1500), entry(INGRESS, Action::Reject, 3, 3 * 1428)];
+        let whole = vec![entry(INGRESS, Action::Accept, 3, 3 * 1428)];
+        let seen = vec![fragments(Action::Accept, 1, 2, 3068)];
+        for parts in [[whole.clone(), seen.clone()], [seen, whole]] {
+            let closed = join_all(vec![parts[0].clone(), parts[1].clone(), dropped.clone()]);
+            assert_eq!(closed, (vec![(Action::Accept, 2), (Action::Reject, 4)], 0));
+        }
     }
 
     /// Datagrams without payload are not taken for what is left of fragments.

@@ -52,6 +52,8 @@ pub(super) struct DropLog {
     datagrams: BTreeSet<FragmentId>,
     /// What the capture told of these, by the time at which it began to: of first fragments, and of later ones.
     told: BTreeMap<(FragmentId, bool, i64), Told>,
+    /// The time before which all of it was needed no more when it was last looked through.
+    needed_us: i64,
     /// The capture's fragments, as they are completed there.
     seen: Fragments,
     /// Later fragments whose ports were not sought, because there were too many.
@@ -95,6 +97,7 @@ impl DropLog {
             cursors: BTreeMap::new(),
             datagrams: BTreeSet::new(),
             told: BTreeMap::new(),
+            needed_us: i64::MIN,
             seen: Fragments::default(),
             not_sought: 0,
         }
@@ -180,8 +183,11 @@ impl DropLog {
         }
         if self.told.len() == MAX_TOLD {
             // Behind the windows that are still to be joined nobody asks.
-            let needed = self.pending.first().map_or(i64::MAX, |start| start.saturating_sub(FRAGMENTS_LIVE_US));
-            self.told.retain(|_, told| told.until_us >= needed);
+            let needed_us = self.pending.first().map_or(i64::MAX, |start| start.saturating_sub(FRAGMENTS_LIVE_US));
+            if needed_us > self.needed_us {
+                self.told.retain(|_, told| told.until_us >= needed_us);
+                self.needed_us = needed_us;
+            }
         }
         if self.told.len() < MAX_TOLD {
             self.told.insert((id, fragment.first, time_us), Told { tuple, ports_missing, until_us: time_us });
