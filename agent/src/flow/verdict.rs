@@ -109,6 +109,12 @@ impl Drops {
                 entry.packets > 0
             });
         }
+        // What was left of too many bytes is of those that remain.
+        for entry in entries.iter_mut().filter(|entry| entry.key.action == Action::Accept) {
+            if let Some(sums) = self.logged.get_mut(&undirected(entry.key)).filter(|sums| sums.one_by_one) {
+                entry.bytes += std::mem::take(&mut sums.owed);
+            }
+        }
         entries.append(&mut refused);
         self.logged.retain(|_, sums| sums.packets > 0 || sums.bytes > 0 || sums.owed > 0);
         self.prohibited.retain(|_, sums| sums.packets > 0);

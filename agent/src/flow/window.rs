@@ -392,8 +392,14 @@ mod tests {
         let whole = vec![entry(INGRESS, Action::Accept, 3, 3 * 1428)];
         let seen = vec![fragments(Action::Accept, 1, 2, 3068)];
         for parts in [[whole.clone(), seen.clone()], [seen, whole]] {
-            let closed = join_all(vec![parts[0].clone(), parts[1].clone(), dropped.clone()]);
-            assert_eq!(closed, (vec![(Action::Accept, 2), (Action::Reject, 4)], 0));
+            let parts =
+                [parts[0].clone(), parts[1].clone(), dropped.clone()].map(|entries| Part::new(0, vec![entries]));
+            let closed = Closed::join(0, parts.to_vec());
+            let of = |action| -> (u64, u64) {
+                let entries = closed.entries.iter().filter(|entry| entry.key.action == action);
+                entries.fold((0, 0), |(packets, bytes), entry| (packets + entry.packets, bytes + entry.bytes))
+            };
+            assert_eq!((of(Action::Accept), of(Action::Reject)), ((2, 1568), (4, 1500 + 3 * 1428)));
         }
     }
 

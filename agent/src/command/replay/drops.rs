@@ -52,8 +52,9 @@ pub(super) struct DropLog {
     datagrams: BTreeSet<FragmentId>,
     /// What the capture told of these, by the time at which it began to: of first fragments, and of later ones.
     told: BTreeMap<(FragmentId, bool, i64), Told>,
-    /// The time before which all of it was needed no more when it was last looked through.
+    /// When it was last looked through for what is needed no more: the time before which that was, and how much is new since.
     needed_us: i64,
+    told_since: usize,
     /// The capture's fragments, as they are completed there.
     seen: Fragments,
     /// Later fragments whose ports were not sought, because there were too many.
@@ -98,6 +99,7 @@ impl DropLog {
             datagrams: BTreeSet::new(),
             told: BTreeMap::new(),
             needed_us: i64::MIN,
+            told_since: 0,
             seen: Fragments::default(),
             not_sought: 0,
         }
@@ -184,11 +186,15 @@ impl DropLog {
         if self.told.len() == MAX_TOLD {
             // Behind the windows that are still to be joined nobody asks.
             let needed_us = self.pending.first().map_or(i64::MAX, |start| start.saturating_sub(FRAGMENTS_LIVE_US));
-            if needed_us > self.needed_us {
+            if needed_us > self.needed_us || self.told_since >= MAX_TOLD / 16 {
                 self.told.retain(|_, told| told.until_us >= needed_us);
-                self.needed_us = needed_us;
+                (self.needed_us, self.told_since) = (needed_us, 0);
+            }
+            if time_us < needed_us {
+                return;
             }
         }
+        self.told_since += 1;
         if self.told.len() < MAX_TOLD {
             self.told.insert((id, fragment.first, time_us), Told { tuple, ports_missing, until_us: time_us });
         } else {
