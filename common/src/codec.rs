@@ -172,17 +172,20 @@ impl<R: Read> Members<R> {
 
 impl<R: Read> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.peeked.is_empty() && !buffer.is_empty() {
-            let count = self.peeked.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&self.peeked[..count]);
-            self.peeked.drain(..count);
-            self.last = buffer[count - 1];
-            return Ok(count);
-        }
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        while let (Some(decoder), false) = (&mut self.decoder, buffer.is_empty()) {
+        while !buffer.is_empty() {
+            if !self.peeked.is_empty() {
+                let count = self.peeked.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&self.peeked[..count]);
+                self.peeked.drain(..count);
+                self.last = buffer[count - 1];
+                return Ok(count);
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            let Some(decoder) = &mut self.decoder else {
+                break;
+            };
             let count = decoder.read(buffer)?;
             if count > 0 {
                 self.last = buffer[count - 1];
@@ -197,7 +200,6 @@ impl<R: Read> Read for Members<R> {
                 if self.begins.as_ref().is_some_and(|begins| begins(line)) {
                     self.peeked.insert(0, b'\n');
                 }
-                return self.read(buffer);
             }
         }
         Ok(0)
@@ -318,6 +320,14 @@ mod tests {
         assert_eq!(unpack(&members, 100).unwrap(), b"one two");
         let frames = [zstd::encode_all(&b"one "[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()].concat();
         assert_eq!(unpack(&frames, 100).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn empty_members_are_passed_over() {
+        let members = [gzip(b"one"), gzip(b"").repeat(100_000), gzip(b"two")].concat();
+        let mut text = String::new();
+        Decoder::lines(&members[..], 100, |_| false).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "onetwo");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod aside;
 pub mod codec;
+pub mod config;
 pub mod hash;
 pub mod outcome;
 #[cfg(feature = "parquet")]

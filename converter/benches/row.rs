@@ -116,5 +116,5 @@ fn write(bencher: Bencher, version: Version) {
     bencher
         .counter(ItemsCount::new(LINES))
         .with_inputs(|| rows(&header, &lines))
-        .bench_values(|mut rows| lake::write(&mut rows, MAPPING, &["input"], folder.path()).unwrap());
+        .bench_values(|mut rows| lake::write(&mut rows, MAPPING, &["input".to_owned()], folder.path()).unwrap());
 }

@@ -62,9 +62,12 @@ impl<R: ChunkReader + 'static> PageFile<R> {
     pub fn open(file: R) -> Result<Self> {
         let length = file.len();
         let mut footer = 0;
-        if length > TAIL {
-            let tail = file.get_bytes(length - TAIL, 4)?;
-            footer = tail.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if length >= TAIL {
+            let tail = file.get_bytes(length - TAIL, 8)?;
+            if tail[4..] != *b"PAR1" && tail[4..] != *b"PARE" {
+                return Err(ParquetError::General("cut off: it has no footer".to_owned()));
+            }
+            footer = tail[..4].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             if footer > MAX_FOOTER {
                 return Err(ParquetError::General(format!("a footer of {footer} bytes; at most {MAX_FOOTER}")));
             }

@@ -1,10 +1,11 @@
 //! Readers of a spool: each file is claimed by one of them, and done once.
 //!
 //! A claim is a move into a folder of the reader's own, which it holds a lock on as long as it lives. What a reader left that lives no
-//! more is given back by whoever opens the spool next, or looks for files. A file that was claimed and not done comes again: whoever
-//! delivers it must not mind, see the design's "exactly once".
+//! more is adopted as a whole by another, so what it had in hand together stays together. A file that was claimed and not done comes
+//! again: whoever delivers it must not mind, see the design's "exactly once".
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -27,21 +28,18 @@ pub struct Reader {
     _lock: File,
 }
 
-/// A file that is this reader's. Dropped without [`Claim::done`], it goes back.
+/// A file that is this reader's, until it is done or the reader ends.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    home: PathBuf,
-    is_done: bool,
 }
 
 impl Reader {
-    /// Opens a spool for reading; it has to be there. What dead readers had claimed is given back.
+    /// Opens a spool for reading; it has to be there.
     ///
     /// # Errors
     /// When its folders cannot be made or locked; the message names the spool.
     pub fn open(spool: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display()));
         let open = || {
             let claims = spool.join(CLAIMS);
             match fs::create_dir(&claims) {
@@ -58,9 +56,7 @@ impl Reader {
             fs::rename(&unlocked, &own)?;
             Ok(Self { spool: spool.to_owned(), own, _lock: lock })
         };
-        let reader = open().map_err(named)?;
-        reader.recover().map_err(named)?;
-        Ok(reader)
+        open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
 
     /// Claims the oldest files that nobody has, `count` of them at most.
@@ -72,7 +68,7 @@ impl Reader {
         for home in oldest(&self.spool, count)?.files {
             let path = self.own.join(home.file_name().unwrap_or_default());
             match fs::rename(&home, &path) {
-                Ok(()) => claims.push(Claim { path, home, is_done: false }),
+                Ok(()) => claims.push(Claim { path }),
                 // Another reader was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -81,50 +77,46 @@ impl Reader {
         Ok(claims)
     }
 
-    /// Gives back what dead readers had claimed.
+    /// Claims all that readers had which live no more.
     ///
     /// # Errors
     /// When the claims cannot be read, or a file cannot be moved.
-    pub fn recover(&self) -> io::Result<()> {
+    pub fn adopt(&self) -> io::Result<Vec<Claim>> {
+        let mut claims = Vec::new();
         for entry in fs::read_dir(self.spool.join(CLAIMS))? {
             let folder = entry?.path();
-            let is_readers =
-                folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(READER.as_bytes()));
-            if !is_readers || folder == self.own {
+            let name = folder.file_name().unwrap_or_default();
+            if !name.as_encoded_bytes().starts_with(READER.as_bytes()) || folder == self.own {
                 continue;
             }
             let lock = match File::open(folder.join(LOCK)) {
                 Ok(lock) => lock,
-                // Somebody else gives it back.
+                // Somebody else adopted it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
             match lock.try_lock() {
-                Ok(()) => self.give_back(&folder)?,
+                Ok(()) => self.take_over(&folder, &mut claims)?,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        Ok(())
+        claims.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(claims)
     }
 
     /// Under the folder's lock.
-    fn give_back(&self, folder: &Path) -> io::Result<()> {
+    fn take_over(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             if entry.file_name() != LOCK {
-                put_back(&entry.path(), &self.spool.join(entry.file_name()))?;
+                let path = self.own.join(entry.file_name());
+                fs::rename(entry.path(), &path)?;
+                claims.push(Claim { path });
             }
         }
         fs::remove_file(folder.join(LOCK))?;
         fs::remove_dir(folder)
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // Where that fails, the next reader does it.
-        let _ = self.give_back(&self.own);
     }
 }
 
@@ -137,39 +129,22 @@ impl Claim {
 
     /// Its name in the spool.
     #[must_use]
-    pub fn name(&self) -> &Path {
-        self.home.file_name().map_or(Path::new(""), Path::new)
+    pub fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
     }
 
     /// Everything in it is where it belongs: removes it.
     ///
     /// # Errors
-    /// When it cannot be removed. It comes again then.
-    pub fn done(mut self) -> io::Result<()> {
-        fs::remove_file(&self.path)?;
-        self.is_done = true;
-        Ok(())
+    /// When it cannot be removed. It comes again when this reader ended.
+    pub fn done(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)
     }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.is_done {
-            // Where that fails, it is given back with all that its reader leaves.
-            let _ = put_back(&self.path, &self.home);
-        }
-    }
-}
-
-/// A name is given once only, so nothing is there; and if there were, it would stay.
-fn put_back(path: &Path, home: &Path) -> io::Result<()> {
-    fs::hard_link(path, home)?;
-    fs::remove_file(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, io::Write, thread};
+    use std::{collections::BTreeSet, ffi::OsString, io::Write, thread};
 
     use super::*;
     use crate::spool::{Limits, Spool};
@@ -201,7 +176,7 @@ mod tests {
                 }
             }
         };
-        let found: Vec<PathBuf> = thread::scope(|scope| {
+        let found: Vec<OsString> = thread::scope(|scope| {
             let readers: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
             readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
         });
@@ -210,22 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_done_comes_again() {
+    fn what_a_reader_left_is_adopted_as_a_whole() {
         let (folder, spool) = spool_of(4);
         let reader = Reader::open(folder.path()).unwrap();
-        let mut claims = reader.claim(3).unwrap();
-        assert_eq!(claims[0].name(), Path::new("0000"));
-        claims.remove(0).done().unwrap();
-        drop(claims.remove(0));
-        assert_eq!(spool.oldest(9).unwrap().len(), 2);
-        // A reader that was killed drops nothing, and its lock is let go.
-        std::mem::forget(claims);
-        let Reader { spool: _, own, _lock: lock } = &reader;
-        assert!(own.join("0002").exists());
-        lock.unlock().unwrap();
+        let claims = reader.claim(3).unwrap();
+        assert_eq!(claims[0].name(), OsStr::new("0000"));
+        claims[0].done().unwrap();
         let other = Reader::open(folder.path()).unwrap();
-        let names: Vec<PathBuf> = other.claim(9).unwrap().iter().map(|claim| claim.name().to_owned()).collect();
-        assert_eq!(names, ["0001", "0002", "0003"].map(PathBuf::from));
-        assert!(!own.exists());
+        assert!(other.adopt().unwrap().is_empty());
+        let own = reader.own.clone();
+        drop(reader);
+        let names = |claims: Vec<Claim>| -> Vec<_> { claims.iter().map(|claim| claim.name().to_owned()).collect() };
+        assert_eq!(names(other.adopt().unwrap()), ["0001", "0002"]);
+        assert!(!own.exists() && other.adopt().unwrap().is_empty());
+        assert_eq!(names(other.claim(9).unwrap()), ["0003"]);
+        assert!(spool.oldest(1).unwrap().is_empty());
     }
 }

@@ -45,6 +45,18 @@ pub enum HeaderError {
 
 /// Columns that a header may have; version 11 has 54 fields.
 pub(super) const MAX_COLUMNS: usize = 512;
+/// Fields whose names are words that sentences have.
+const WORDS: [Field; 9] = [
+    Field::Version,
+    Field::Protocol,
+    Field::Packets,
+    Field::Bytes,
+    Field::Start,
+    Field::End,
+    Field::Action,
+    Field::Type,
+    Field::Region,
+];
 /// Characters that an unknown field's name may have.
 const MAX_NAME: usize = 64;
 
@@ -173,11 +185,17 @@ impl Header {
     }
 
     /// Whether words that are a header by their form are no prose either: three fields or more, and hardly a name that is not
-    /// known.
+    /// known, or at least two that are no words of any language. Later versions may have many new fields.
     #[must_use]
     pub fn is_surely_one(&self) -> bool {
         const FIELDS: usize = 3;
-        self.known() >= FIELDS && self.unknown.len() * 3 <= self.known()
+        const NO_WORDS: usize = 2;
+        let is_no_word = |column: &&Column| match column {
+            Column::Known(field) => !WORDS.contains(field),
+            Column::Unknown(_) => false,
+        };
+        let no_words = self.columns.iter().filter(is_no_word).count();
+        self.known() >= FIELDS && (self.unknown.len() * 3 <= self.known() || no_words >= NO_WORDS)
     }
 
     /// Columns of fields that the table knows.
@@ -236,6 +254,15 @@ mod tests {
         let header = Header::parse("start another-new-field srcaddr some-new-field").unwrap();
         assert_eq!(header.unknown(), ["another-new-field", "some-new-field"]);
         assert_eq!(header.columns()[3], Column::Unknown(1));
+    }
+
+    #[test]
+    fn a_sentence_is_no_header_and_many_new_fields_are_one() {
+        let is_one = |line: &str| Header::parse(line).is_ok_and(|header| header.is_surely_one());
+        assert!(is_one("version srcaddr dstaddr start bytes new-a new-b"));
+        assert!(is_one("start srcaddr dstaddr a b c d e f g"));
+        assert!(!is_one("packets and bytes start at version"));
+        assert!(!is_one("start of region"));
     }
 
     #[test]

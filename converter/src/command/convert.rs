@@ -1,22 +1,20 @@
 //! `flowlake-converter convert`: flow logs in, a lake out, each input exactly once.
 
-mod placement;
 mod settings;
 
-use std::fs;
+use std::path::PathBuf;
 
-use anyhow::Context;
-use flowlake_common::{outcome::Outcome, progress::Progress, vpc};
+use anyhow::{Context, bail};
+use flowlake_common::{outcome::Outcome, progress::Progress};
 
-use self::{
-    placement::{Cannot, Placer},
-    settings::Settings,
-};
-use super::{rejects::Rejects, say};
+use self::settings::{Destination, Settings};
+use super::say;
 use crate::{
-    deliver::{Delivered, Lake},
-    input::{self, InputFile, Item, Reject, Sensor},
-    lake::Stage,
+    aws::{self, Aws},
+    batch::{self, Input, Made, NoInput, Opened},
+    deliver::{Batch, Delivered, Lake, Root, Settled},
+    failure::Failure,
+    input::{self, InputFile},
     ocsf::{Mapping, Origin},
 };
 
@@ -24,22 +22,29 @@ pub(super) use settings::Arguments;
 
 /// Converts and says how it ended.
 pub(super) fn run(arguments: Arguments) -> Outcome {
-    let settings = match Settings::try_from(arguments) {
+    let mut settings = match Settings::try_from(arguments) {
         Ok(settings) => settings,
         Err(error) => {
             say(&format!("{error:#}"));
             return Outcome::Usage;
         }
     };
-    if let Err(error) = fs::create_dir_all(&settings.lake) {
-        say(&format!("--lake: cannot make {}: {error}", settings.lake.display()));
-        return Outcome::Failed;
-    }
+    let (root, aside) = match root(&mut settings) {
+        Ok(root) => root,
+        Err(error) => {
+            say(&format!("--lake: {error:#}"));
+            return Outcome::Failed;
+        }
+    };
     // Where the lake or the rejects lie inside an input folder, they are no inputs.
-    let (files, errors) = input::collect(&settings.inputs, &[&settings.lake, &settings.rejects]);
+    let local = match &settings.lake {
+        Destination::Directory(folder) => folder.clone(),
+        Destination::S3(_) => PathBuf::new(),
+    };
+    let (files, errors) = input::collect(&settings.inputs, &[&local, &settings.rejects]);
     let progress = Progress::new(Some(files.iter().map(|file| file.size).sum()));
     let (lakes, totals) = (Vec::new(), Totals::default());
-    let mut convert = Convert { settings, lakes, progress, totals, outcome: Outcome::Clean };
+    let mut convert = Convert { settings, root, lakes, progress, totals, outcome: Outcome::Clean, gave_up: false };
     for error in errors {
         convert.failed(&error);
     }
@@ -51,16 +56,38 @@ pub(super) fn run(arguments: Arguments) -> Outcome {
     }
     convert.progress.finish();
     convert.totals.say(files.len(), &convert.lakes);
+    drop(aside);
     convert.outcome
+}
+
+/// The lake, and the folder that is there as long as files of it are written aside.
+fn root(settings: &mut Settings) -> anyhow::Result<(Root, Option<tempfile::TempDir>)> {
+    match &settings.lake {
+        Destination::Directory(folder) => Ok((Root::directory(folder)?, None)),
+        Destination::S3(url) => {
+            let aside = tempfile::Builder::new().prefix("flowlake-").tempdir()?;
+            let aws =
+                Aws::new(aws::Settings { endpoint_url: settings.endpoint_url.clone(), ..aws::Settings::default() })?;
+            let Some(region) = aws.region() else {
+                bail!("no Region is known; set AWS_REGION, or `region` in the profile");
+            };
+            // The partition's is the bucket's.
+            settings.input.lake_region.get_or_insert_with(|| region.to_owned());
+            Ok((Root::s3(&aws, url, aside.path()), Some(aside)))
+        }
+    }
 }
 
 struct Convert {
     settings: Settings,
+    root: Root,
     /// The lake's sources that rows went to so far.
     lakes: Vec<(Origin, Lake)>,
     progress: Progress,
     totals: Totals,
     outcome: Outcome,
+    /// Whether the lake failed in a way in which it would fail for every input.
+    gave_up: bool,
 }
 
 /// Counts over all inputs. Lines that are no header = rows + rows already there + rejects, unless an input failed.
@@ -78,7 +105,7 @@ struct Totals {
 impl Totals {
     fn say(&self, inputs: usize, lakes: &[(Origin, Lake)]) {
         let Self { rows, rejects, published, already_there, others } = self;
-        let sources: Vec<String> = lakes.iter().map(|(_, lake)| lake.source().display().to_string()).collect();
+        let sources: Vec<String> = lakes.iter().map(|(_, lake)| lake.objects().to_string()).collect();
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join(", ") };
         let others = if *others > 0 {
             format!("{others:>12} events that are no flows, or tell them again\n")
@@ -95,88 +122,81 @@ impl Totals {
 impl Convert {
     fn file(&mut self, file: &InputFile) {
         let name = file.path.display().to_string();
+        if self.gave_up {
+            self.failed(&format!("{name}: not converted, because the lake cannot be reached"));
+            return;
+        }
         self.progress.say(name.clone());
         if let Err(error) = self.convert(file, &name) {
-            self.failed(&format!(
-                "{name}: {error:#}; if something failed that can be mended, mend it and convert it again"
-            ));
+            let failure = error.downcast_ref::<Failure>().filter(|failure| failure.kind.passes());
+            self.gave_up = failure.is_some();
+            let advice = failure.map_or_else(
+                || "if something failed that can be mended, mend it and convert it again".to_owned(),
+                |failure| format!("{}, and convert it again", failure.kind),
+            );
+            self.failed(&format!("{name}: {error:#}; {advice}"));
         }
     }
 
     fn convert(&mut self, file: &InputFile, name: &str) -> anyhow::Result<()> {
         let hash = file.sha256().context("cannot be read")?;
-        let mut log = match file.open(self.settings.log_format.as_ref(), &self.progress).context("cannot be read")? {
-            Ok(Ok(Some(log))) => log,
+        let opened = match Opened::open(file, name, &self.settings.input, &self.progress)? {
+            Ok(opened) => opened,
             // An empty file says nothing, and that is no fault.
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Err(no_log)) => {
-                self.failed(&format!("{name}: {no_log}"));
+            Err(NoInput::Empty) => return Ok(()),
+            Err(NoInput::Unreadable(why)) => {
+                self.failed(&format!("{name}: {why}"));
                 return Ok(());
             }
-            Err(damage) => {
-                self.failed(&format!("{name}: {damage}"));
+            Err(NoInput::Unplaced(missing)) => {
+                self.usage(&format!("{name}: {missing}"));
                 return Ok(());
             }
         };
-        if !log.left_out().is_empty() {
-            let columns = log.left_out().join(", ");
-            self.progress.suspend(|| say(&format!("{name}: left out, because no field is a list: {columns}")));
-        }
-        let mapping = self.mapping(log.sensor());
+        let mapping = opened.mapping;
         let lake = self.lake(mapping)?;
-        let path = vpc::origin(name);
-        let placer = Placer::new(&self.settings, mapping.origin, &path);
-        if let Err(missing) = placer.can_place(log.header()) {
-            self.usage(&format!("{name}: {missing}"));
-            return Ok(());
+        let input = Input { file: file.clone(), hash: hash.clone(), name: name.to_owned() };
+        let hashes = [hash];
+        let batch = Batch::of(&hashes).id;
+        let made = batch::make(
+            &batch,
+            &hashes,
+            [(&input, opened, &self.settings.input)],
+            mapping,
+            (self.lakes[lake].1.aside(), &self.settings.rejects),
+        )?;
+        let Made { staged, rejects, others, messages, notes, damages, .. } = made;
+        for note in notes {
+            self.progress.suspend(|| say(&note));
         }
-        let rejects_folder = self.settings.rejects.clone();
-        let mut rejects = Rejects::new(&rejects_folder, name, &hash);
-        let mut said = Vec::new();
-        let mut stage = Stage::new(&hash, mapping, self.lakes[lake].1.aside());
-        let (mut rows, mut damaged) = (0, None);
-        loop {
-            let reject = match log.next_item() {
-                Ok(Some(Item::Record { line, text, record, header })) => match placer.place(&record) {
-                    Ok(placed) => {
-                        let partition = (placed.lake_region, placed.lake_account.as_ref());
-                        stage.add(&record, header, text, placed.row, partition)?;
-                        rows += 1;
-                        continue;
-                    }
-                    Err(Cannot(reason)) => Reject { line, reason, bytes: text.as_bytes(), header, whole: true },
-                },
-                Ok(Some(Item::Reject(reject))) => reject,
-                Ok(Some(Item::Header | Item::Comment)) => continue,
-                Ok(None) => break,
-                Err(damage) => {
-                    damaged = Some(damage);
-                    break;
-                }
-            };
-            said.extend(rejects.keep(&reject)?);
-        }
-        let staged = stage.finish()?;
-        let others = log.others();
-        // Damage inside the file is part of what its hash names. A file that was cut or failed meanwhile is another one.
-        let read = input::finish(log.into_source()).context("cannot be read to its end")?;
-        anyhow::ensure!(read == hash, "changed while it was read");
-        for message in said {
+        for message in messages {
             self.failed(&message);
         }
         self.totals.others += others;
-        let rejected = rejects.count();
-        self.totals.rejects += rejected;
-        if let Some((count, path)) = rejects.finish()? {
-            self.failed(&format!("{name}: {count} lines could not be converted; they are kept in {}; the lines there that are no comments can be corrected and converted", path.display()));
-        }
+        self.totals.rejects += rejects;
         // Also when every line was rejected: they are converted from their own file, and must not come twice.
-        if !staged.is_empty() || rejected > 0 {
-            self.lakes[lake].1.settle(&hash, &staged)?;
+        if !staged.is_empty() || rejects > 0 {
+            let lake = &self.lakes[lake].1;
+            let ledger = lake.ledger();
+            let belongs = ledger.begin(&hashes).and_then(|begun| Ok((ledger.batch_of(&hashes[0])?, begun)))?;
+            let (Some(id), begun) = belongs else {
+                bail!("the ledger of the lake is not as it was written");
+            };
+            if id != batch || begun.id != batch {
+                bail!("a service delivers it, or did, with others; nothing was added");
+            }
+            if lake.settle(&batch, &hashes, &staged)? != Settled::AsPlanned {
+                bail!(
+                    "it was delivered before, with other options or other rows, as {} says; nothing was added. Lines that were \
+                     rejected then are converted from their own file in --rejects; to deliver all of it anew, remove its \
+                     objects and the ledger's entries of it",
+                    ledger.place_of_plan(&batch)
+                );
+            }
         }
-        for file in staged {
+        for file in &staged {
             let new = file.rows as u64;
-            match self.lakes[lake].1.publish(file)? {
+            match self.lakes[lake].1.publish(file, &hashes)? {
                 Delivered::Published => {
                     self.totals.published += 1;
                     self.totals.rows += new;
@@ -184,21 +204,13 @@ impl Convert {
                 Delivered::AlreadyThere => self.totals.already_there += new,
             }
         }
-        if let Some(damage) = damaged {
-            self.failed(&format!("{name}: {damage}; the {rows} records before are in the lake"));
+        if !staged.is_empty() {
+            self.lakes[lake].1.ledger().done(&batch)?;
+        }
+        for damage in damages {
+            self.failed(&damage);
         }
         Ok(())
-    }
-
-    /// How a sensor's records are mapped.
-    fn mapping(&self, sensor: Sensor) -> Mapping {
-        let of_flow_logs = self.settings.mapping;
-        let origin = match sensor {
-            Sensor::FlowLog => of_flow_logs.origin,
-            Sensor::Zeek => Origin::Zeek,
-            Sensor::Suricata => Origin::Suricata,
-        };
-        Mapping { origin, ..of_flow_logs }
     }
 
     /// The place of the lake's source for these rows.
@@ -208,7 +220,7 @@ impl Convert {
         }
         let source = self.settings.source.as_deref().unwrap_or(mapping.origin.source());
         let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
-        self.lakes.push((mapping.origin, Lake::open(&self.settings.lake, source, &kind)?));
+        self.lakes.push((mapping.origin, self.root.source(source, &kind)?));
         Ok(self.lakes.len() - 1)
     }
 

@@ -2,7 +2,6 @@
 
 mod convert;
 mod inspect;
-mod rejects;
 mod validate;
 
 use std::{

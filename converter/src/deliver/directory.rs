@@ -1,4 +1,4 @@
-//! A lake in a local folder: `<root>/ext/<source>/region=…/accountId=…/eventDay=…/`.
+//! Objects as files below a local folder.
 
 use std::{
     fs::{self, File},
@@ -6,142 +6,112 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use super::Object;
+use crate::{failure::Failure, lake::recorded_inputs};
 
-use flowlake_common::aside;
-
-use crate::lake::{Staged, recorded_inputs};
-
-/// A local lake.
-#[derive(Debug)]
-pub struct Lake {
-    source: PathBuf,
-    aside: PathBuf,
-    /// What each input's objects are, a file for each input.
-    plans: PathBuf,
+/// A folder that objects are files of.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    root: PathBuf,
 }
 
-/// What publishing came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivered {
-    /// The object is new.
-    Published,
-    /// The same input was delivered before.
-    AlreadyThere,
-}
+/// What the names of files that are being written start with; readers of lakes pass over them.
+const ASIDE: &str = ".new-";
 
-impl Lake {
-    /// Opens a source of the lake, making its folders. `kind` says whose rows it has and in which version, once and for ever: all
-    /// files of a source are one table.
+impl Directory {
+    /// The folder; it is made with the first object.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Where an object is.
+    #[must_use]
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Writes a small object unless one has its name; gives whether it is new.
     ///
     /// # Errors
-    /// When they cannot be made, or the source has rows of another kind.
-    pub fn open(root: &Path, source: &str, kind: &str) -> anyhow::Result<Self> {
-        let lake = Self {
-            source: root.join("ext").join(source),
-            aside: root.join(".flowlake"),
-            plans: root.join(".flowlake/inputs").join(source),
+    /// When it cannot be written.
+    pub fn create(&self, key: &str, content: &[u8]) -> Result<bool, Failure> {
+        let path = self.path(key);
+        let write = || {
+            let folder = path.parent().unwrap_or(&self.root);
+            self.make_durable(folder)?;
+            let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&path) {
+                Ok(_) => sync_folder(folder).map(|()| true),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error.error),
+            }
         };
-        aside::remove_stale(&lake.aside, "part-");
-        for folder in [&lake.source, &lake.aside] {
-            fs::create_dir_all(folder).with_context(|| format!("--lake: cannot make {}", folder.display()))?;
-        }
-        let kinds = root.join(".flowlake/sources");
-        let there = fs::create_dir_all(&kinds).and_then(|()| keep(&kinds, source, kind));
-        let there = there.with_context(|| format!("--lake: cannot write in {}", kinds.display()))?;
-        if let Some(other) = there.filter(|there| there != kind) {
-            bail!("the lake's source {source} has {other}, and not {kind}; name another with --source");
-        }
-        Ok(lake)
+        write().map_err(|error| Failure::of_disk(format!("cannot write {}", path.display()), &error))
     }
 
-    /// The folder for files that are not published yet: on the lake's file system, but hidden from its readers.
-    #[must_use]
-    pub fn aside(&self) -> &Path {
-        &self.aside
-    }
-
-    /// The folder of the source: what a reader of the lake is pointed at.
-    #[must_use]
-    pub fn source(&self) -> &Path {
-        &self.source
-    }
-
-    /// Writes down, once and for ever, what the objects of an input are, before the first is published. The same input with
-    /// other options or on another day may have other rows in other places: that would double what is there.
+    /// A small object.
     ///
     /// # Errors
-    /// When it was delivered as something else, or the plan cannot be written.
-    pub fn settle(&self, input: &str, staged: &[Staged]) -> anyhow::Result<()> {
-        let mut plan: Vec<String> =
-            staged.iter().map(|file| format!("{}/{} {}\n", file.partition, file.name, file.rows)).collect();
-        plan.sort();
-        let plan = plan.concat();
-        fs::create_dir_all(&self.plans)?;
-        let there = keep(&self.plans, input, &plan).context("cannot write down what is to be delivered")?;
-        if there.is_some_and(|there| there != plan) {
-            bail!(
-                "it was delivered before, with other options or other rows, as {} says; nothing was added. Lines that were \
-                 rejected then are converted from their own file in --rejects; to deliver all of it anew, remove its \
-                 objects and that file",
-                self.plans.join(input).display()
-            );
+    /// When it cannot be read.
+    pub fn read(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let path = self.path(key);
+        match fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::of_disk(format!("cannot read {}", path.display()), &error)),
+        }
+    }
+
+    /// Gives a finished file on this file system its name, unless one has it; gives whether it is new.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn publish(&self, key: &str, file: &Path) -> Result<bool, Failure> {
+        let path = self.path(key);
+        let link = || {
+            let folder = path.parent().unwrap_or(&self.root);
+            self.make_durable(folder)?;
+            match fs::hard_link(file, &path) {
+                Ok(()) => sync_folder(folder).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        link().map_err(|error| Failure::of_disk(format!("cannot publish {}", path.display()), &error))
+    }
+
+    /// What a published object says of itself; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is no lake file, or cannot be read.
+    pub fn published(&self, key: &str) -> Result<Option<Object>, Failure> {
+        let path = self.path(key);
+        if !path.exists() {
+            return Ok(None);
+        }
+        match recorded_inputs(&path) {
+            Ok((inputs, rows)) => Ok(Some(Object { inputs: Object::digest(&inputs), rows })),
+            Err(error) => Err(Failure::refused(format!("{}", path.display()), format!("{error:#}"))),
+        }
+    }
+
+    /// Makes a folder and its parents, so that they outlive a crash.
+    fn make_durable(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder)?;
+        for parent in folder.ancestors().skip(1) {
+            sync_folder(parent)?;
+            if parent == self.root {
+                break;
+            }
         }
         Ok(())
     }
-
-    /// Publishes a file under its name, durably, unless it is there already.
-    ///
-    /// # Errors
-    /// When it cannot be, or when something else has its name.
-    pub fn publish(&self, staged: Staged) -> anyhow::Result<Delivered> {
-        let folder = self.source.join(staged.partition.to_string());
-        let path = folder.join(&staged.name);
-        let cannot = || format!("cannot publish {}", path.display());
-        make_durable_folders(&self.source, &folder).with_context(cannot)?;
-        match staged.file.persist_noclobber(&path) {
-            Ok(()) => {
-                sync_folder(&folder).with_context(cannot)?;
-                Ok(Delivered::Published)
-            }
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                let ours = staged.name.split('-').next().unwrap_or_default();
-                match recorded_inputs(&path) {
-                    Ok((inputs, rows)) if inputs == [ours] && rows == staged.rows => Ok(Delivered::AlreadyThere),
-                    _ => bail!("{} is not a lake file of this input; move it away and convert again", path.display()),
-                }
-            }
-            Err(error) => Err(error.error).with_context(cannot),
-        }
-    }
-}
-
-/// Writes a small file once and for ever; gives what is there when it was written before.
-fn keep(folder: &Path, name: &str, content: &str) -> io::Result<Option<String>> {
-    let path = folder.join(name);
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    file.write_all(content.as_bytes())?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => sync_folder(folder).map(|()| None),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => fs::read_to_string(&path).map(Some),
-        Err(error) => Err(error.error),
-    }
-}
-
-/// Makes a folder below `root`, and its parents, so that they outlive a crash.
-fn make_durable_folders(root: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    for parent in folder.ancestors().skip(1) {
-        sync_folder(parent)?;
-        if parent == root {
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -1,8 +1,17 @@
-//! Publishing lake files, each exactly once. Today into a local folder.
+//! Publishing: a batch's objects reach their store once, whatever is killed in between, and nothing that is there is ever changed.
 //!
-//! An object's key names its input, partition and part, so that converting an input again meets what is there. Creating is
-//! create-only: nothing published is ever overwritten.
+//! [`Store`] is where objects lie, [`Ledger`] what was promised, [`Lake`] a source of the lake with both.
 
 mod directory;
+mod lake;
+mod ledger;
+mod root;
+mod s3;
+mod store;
 
-pub use directory::{Delivered, Lake};
+pub use directory::Directory;
+pub use lake::{Delivered, Lake, Settled};
+pub use ledger::{Batch, Ledger, MAX_INPUTS, Plan, State};
+pub use root::{Place, Root};
+pub use s3::{Bucket, S3Url};
+pub use store::{Object, Store};

@@ -36,13 +36,18 @@ enum Columns {
 pub(super) fn begins_csv(line: &[u8]) -> bool {
     line.contains(&b',')
         && !line.contains(&b'{')
-        && line.first().is_some_and(|first| b"\"@,".contains(first) || first.is_ascii_alphabetic())
+        && line.first().is_some_and(|first| b"\"@,_$".contains(first) || first.is_ascii_alphabetic())
 }
 
 /// Whether a line can only be the header row of a flow log in CSV.
 pub(super) fn begins_a_log(line: &[u8]) -> bool {
     let mut rows = Rows::default();
     begins_csv(line) && rows.split(line).is_ok() && rows.is_a_header()
+}
+
+/// A name without what a space behind the comma leaves on it.
+fn bare(name: &str) -> &str {
+    name.trim_ascii().trim_matches('"')
 }
 
 impl Default for Rows {
@@ -93,16 +98,18 @@ impl Rows {
     /// Whether a row can only be a header again: files that were joined.
     fn is_a_header(&self) -> bool {
         const FIELDS: usize = 3;
-        let names = || (0..self.count).filter_map(|column| self.value(column).ok()).map(column_name);
+        let names = || (0..self.count).filter_map(|column| self.value(column).ok()).map(|name| column_name(bare(name)));
         let is_message = |name: &str| MESSAGES.iter().any(|message| column_name(message) == name);
-        // A column of row numbers has no name.
+        // A column of row numbers has no name; Athena has `_col0` and `$path`.
         let could_be = |value: &str| {
-            value.is_empty() || value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '@')
+            let value = bare(value);
+            value.is_empty() || value.starts_with(|first: char| first.is_ascii_alphabetic() || "@_$".contains(first))
         };
         let all = (0..self.count).all(|column| self.value(column).is_ok_and(could_be));
         let places = all && names().any(|name| name == Field::Start.name() || is_message(&name));
         let known = names().filter(|name| Field::named(name).is_some() || is_message(name));
-        let has_message = (0..self.count).any(|column| self.value(column).is_ok_and(|name| MESSAGES.contains(&name)));
+        let has_message =
+            (0..self.count).any(|column| self.value(column).is_ok_and(|name| MESSAGES.contains(&bare(name))));
         places && (has_message || known.take(FIELDS).count() >= FIELDS.min(self.count))
     }
 
@@ -120,7 +127,8 @@ impl Rows {
     }
 
     fn take_header(&mut self, number: u64, made: &mut Made) -> Result<(), String> {
-        let names: Vec<&str> = (0..self.count).map(|column| self.value(column)).collect::<Result<_, _>>()?;
+        let names = (0..self.count).map(|column| self.value(column).map(bare));
+        let names: Vec<&str> = names.collect::<Result<_, _>>()?;
         let columns = match names.iter().position(|name| MESSAGES.contains(name)) {
             Some(column) => Columns::Message(column),
             None => Columns::Fields(column_names(names.iter())),

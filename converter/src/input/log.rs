@@ -171,7 +171,9 @@ impl<R: Read> FlowLog<R> {
                     }
                     match (read_header(bytes), headerless(bytes, told)) {
                         // A word alone is any log's.
-                        (Ok(header), _) if header.unknown().is_empty() || header.is_surely_one() => {
+                        (Ok(header), _)
+                            if header.is_surely_one() || header.unknown().is_empty() && header.columns().len() > 1 =>
+                        {
                             break (Some(header), None, Headers::InFile);
                         }
                         (_, Some(_)) if broken && told.is_none() => (UNREADABLE_HEADER.to_owned(), bytes, true),
@@ -406,21 +408,24 @@ fn headerless(line: &[u8], told: Option<&Header>) -> Option<(Header, Headers)> {
     default_header(line).map(|header| (header, Headers::Default))
 }
 
-/// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one. Where the
-/// format has none, that stands in its first column, which has text then: what may be a number may be this one.
+/// Whether a line that a format can read that was told is one of AWS's formats instead: it says the version of that one, where the
+/// told one has its own, or in its first column. Where that has a number in the told one, too, the line is what was told.
 fn is_of_a_default(record: &Record<'_>, told: &Header, line: &str) -> bool {
     let is_text = |column: &Column| match column {
         Column::Known(field) => field.info().kind == Kind::Text,
         Column::Unknown(_) => true,
     };
-    let version = match record.int(Field::Version) {
-        Some(version) => Some(version).filter(|version| *version != i64::from(told.version())),
-        None if told.columns().first().is_some_and(is_text) => {
-            line.split(' ').next().and_then(|word| word.parse().ok())
-        }
-        None => None,
-    };
-    version.is_some() && default_header(line).is_some_and(|default| version == Some(i64::from(default.version())))
+    let version = record.int(Field::Version);
+    if version == Some(i64::from(told.version())) {
+        return false;
+    }
+    let first = || line.split_ascii_whitespace().next().and_then(|word| word.parse::<i64>().ok());
+    let first = if told.columns().first().is_some_and(is_text) { first() } else { None };
+    (version.is_some() || first.is_some())
+        && default_header(line).is_some_and(|default| {
+            let of_default = Some(i64::from(default.version()));
+            version == of_default || first == of_default
+        })
 }
 
 /// Whether a line has names of fields where a record would have values, whatever stands between them. A line of another log has

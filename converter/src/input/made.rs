@@ -172,6 +172,12 @@ impl Made {
 
     /// Ends the line.
     pub(super) fn finish(&mut self, number: u64, kind: MadeKind) {
+        if kind == MadeKind::Plain {
+            // The end of a line that was kept with it.
+            while self.text.len() > self.begin && self.text.ends_with(['\r', '\n']) {
+                self.text.pop();
+            }
+        }
         let text = self.begin..self.text.len();
         self.begin = self.text.len();
         self.rows.push(Row { number, kind, text });

@@ -43,6 +43,10 @@ pub(super) struct Values<R> {
     /// Where the last value began, in the buffer, and on which line.
     last: (usize, u64),
     rescanned: u64,
+    /// Whether a line was cut off and others behind it were whole: then no value goes beyond where an object begins a line.
+    by_lines: bool,
+    /// Whether it only looks for a list in an object that is entered.
+    looks: bool,
     place: Place,
     /// Of an object that is not held, the last key with its quotes; and a value of it with the key, alone.
     key: Vec<u8>,
@@ -90,6 +94,8 @@ impl<R: Read> Values<R> {
             line: 1,
             last: (0, 1),
             rescanned: 0,
+            by_lines: false,
+            looks: false,
             place: Place::Top,
             key: Vec::new(),
             alone: Vec::new(),
@@ -156,6 +162,7 @@ impl<R: Read> Values<R> {
                     self.find_end(first);
                     continue;
                 }
+                (Place::Object, _) if self.looks => return Ok(None),
                 // No JSON: said as what it is, where it stands.
                 (Place::Object, _) => {
                     self.place = Place::Top;
@@ -223,6 +230,19 @@ impl<R: Read> Values<R> {
                 Place::Object => b",}",
                 Place::List => b",]",
             };
+            if is_json && byte == b'\n' && self.by_lines && self.place == Place::Top && dropped == 0 {
+                if at + 1 == self.buffer.len() && !self.ended {
+                    let looked_at = at - self.start;
+                    self.refill();
+                    at = self.start + looked_at;
+                    continue;
+                }
+                if self.buffer.get(at + 1) == Some(&b'{') && !goes_on(&self.buffer[self.start..at]) {
+                    at += 1;
+                    self.line += 1;
+                    break false;
+                }
+            }
             // At least one byte, or reading would stand still.
             if !is_json && ends_bare.contains(&byte) && (at > self.start || dropped > 0) {
                 break true;
@@ -272,18 +292,17 @@ impl<R: Read> Values<R> {
         {
             return None;
         }
+        self.by_lines = true;
         self.rescanned += (self.start - start - length) as u64;
         (self.start, self.line) = (start + length + 1, line + 1);
         Some(length)
     }
 
-    /// Whether behind the first line of what was looked at another value begins. A line that ends with an open bracket or a
-    /// comma goes on: it was laid out so.
+    /// Whether behind the first line of what was looked at another value begins.
     fn begins_again(&self, at: usize) -> bool {
         let seen = self.buffer.get(self.start..at).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
-        let goes_on = matches!(seen[..end].trim_ascii_end().last(), Some(b'[' | b'{' | b','));
-        self.rescanned <= MAX_RESCANNED && !goes_on && seen.get(end + 1) == Some(&b'{')
+        self.rescanned <= MAX_RESCANNED && !goes_on(&seen[..end]) && seen.get(end + 1) == Some(&b'{')
     }
 
     fn refill(&mut self) {
@@ -307,12 +326,17 @@ impl<R: Read> Values<R> {
     }
 }
 
+/// Whether a line that ends so goes on in the next: it was laid out so.
+fn goes_on(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_end().last(), Some(b'[' | b'{' | b',' | b':'))
+}
+
 /// Whether an object of which this is the beginning has a list whose elements are what is sought.
 fn has_list(object: &[u8]) -> bool {
     let mut values = Values::new(object);
     values.ended = true;
     values.buffer.extend_from_slice(object);
-    (values.place, values.start) = (Place::Object, 1);
+    (values.place, values.start, values.looks) = (Place::Object, 1, true);
     while values.place == Place::Object {
         if !matches!(values.next_value(), Ok(Some(_))) {
             return false;
@@ -402,6 +426,31 @@ mod tests {
         assert_eq!(values.resync(), Some(7));
         assert_eq!(values.next_value().unwrap(), Some((2, Value::Json(b"{\"b\":1}"))));
         assert_eq!(values.resync(), None);
+    }
+
+    #[test]
+    fn brackets_without_end_are_no_deeper_than_one() {
+        for open in ["{", "[", "{\"x\":1,\n", "{\"x\":[", "{\"logEvents\":{"] {
+            let all = all(open.repeat(50_000).as_bytes());
+            assert!(all.iter().all(|value| !value.contains("long")), "{open}: {}", all.len());
+        }
+    }
+
+    #[test]
+    fn of_many_lines_that_were_cut_off_each_takes_its_own() {
+        let text = "{\"a\":\"x\n{\"b\":1}\n".repeat(10_000);
+        let mut values = Values::new(text.as_bytes());
+        let (mut whole, mut cut) = (0, 0);
+        while let Some((_, value)) = values.next_value().unwrap() {
+            if value == Value::Json(b"{\"b\":1}") {
+                whole += 1;
+            } else {
+                assert_eq!(values.resync(), Some(7));
+                cut += 1;
+            }
+        }
+        assert_eq!((whole, cut), (10_000, 10_000));
+        assert!(values.rescanned < 100 * 1024 * 1024, "{}", values.rescanned);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The rows of one input on their way into lake files: sorted into partitions, written aside part by part.
+//! The rows of a batch on their way into lake files: sorted into partitions, written aside part by part.
 
 use std::{collections::HashMap, path::Path};
 
@@ -12,7 +12,7 @@ use tempfile::TempPath;
 use super::{partition::Partition, writer};
 use crate::ocsf::{self, Mapping, Placement, Rows};
 
-/// Partitions of one input whose rows are held at once; none has a file open. Beyond, the fullest is written.
+/// Partitions of a batch whose rows are held at once; none has a file open. Beyond, the fullest is written.
 const MAX_PARTITIONS: usize = 1024;
 /// Bytes of rows and their texts held at once, over all open partitions: some 600,000 rows. Beyond, the fullest is
 /// written. Fixed, because it decides which rows a part holds.
@@ -25,7 +25,7 @@ const LOOK_EVERY: usize = 1024;
 pub struct Staged {
     /// Where its rows belong.
     pub partition: Partition,
-    /// The object's own name: its input and its part number in the partition.
+    /// The object's own name: its batch and its part number in the partition.
     pub name: String,
     /// The file, written aside; gone when dropped.
     pub file: TempPath,
@@ -33,11 +33,21 @@ pub struct Staged {
     pub rows: usize,
 }
 
-/// The rows of one input.
+impl Staged {
+    /// The object's key below its source.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.partition, self.name)
+    }
+}
+
+/// The rows of a batch: of one input, or of several one after the other.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    /// The input's SHA-256.
-    input: &'a str,
+    /// The batch's name.
+    batch: &'a str,
+    /// The SHA-256 names of its inputs, sorted.
+    inputs: &'a [String],
     mapping: Mapping,
     /// The folder for files written aside, on the lake's file system.
     aside: &'a Path,
@@ -57,8 +67,17 @@ struct Open {
 impl<'a> Stage<'a> {
     /// Nothing yet.
     #[must_use]
-    pub fn new(input: &'a str, mapping: Mapping, aside: &'a Path) -> Self {
-        Self { input, mapping, aside, open: Vec::new(), staged: Vec::new(), parts: HashMap::new(), since_look: 0 }
+    pub fn new(batch: &'a str, inputs: &'a [String], mapping: Mapping, aside: &'a Path) -> Self {
+        Self {
+            batch,
+            inputs,
+            mapping,
+            aside,
+            open: Vec::new(),
+            staged: Vec::new(),
+            parts: HashMap::new(),
+            since_look: 0,
+        }
     }
 
     /// Maps a record, read from `line` by `header`, into its partition, whose Region and account are the lake's.
@@ -123,10 +142,10 @@ impl<'a> Stage<'a> {
 
     fn write(&mut self, mut open: Open) -> anyhow::Result<()> {
         let part = self.parts.entry(open.partition.clone()).or_default();
-        let name = format!("{}-{part:05}.parquet", self.input);
+        let name = format!("{}-{part:05}.parquet", self.batch);
         *part += 1;
         let count = open.rows.len();
-        let file = writer::write(&mut open.rows, self.mapping, &[self.input], self.aside)
+        let file = writer::write(&mut open.rows, self.mapping, self.inputs, self.aside)
             .with_context(|| format!("cannot write a lake file in {}", self.aside.display()))?;
         self.staged.push(Staged { partition: open.partition, name, file, rows: count });
         Ok(())

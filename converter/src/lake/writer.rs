@@ -34,7 +34,7 @@ const PAGE: usize = 512 * 1024;
 ///
 /// # Errors
 /// When there are no rows, or the file cannot be written.
-pub fn write(rows: &mut Rows, mapping: Mapping, inputs: &[&str], aside: &Path) -> anyhow::Result<TempPath> {
+pub fn write(rows: &mut Rows, mapping: Mapping, inputs: &[String], aside: &Path) -> anyhow::Result<TempPath> {
     ensure!(!rows.is_empty(), "a lake file without rows");
     rows.sort();
     let file = tempfile::Builder::new().prefix("part-").suffix(".parquet").tempfile_in(aside)?;
@@ -62,7 +62,7 @@ pub fn recorded_inputs(path: &Path) -> anyhow::Result<(Vec<String>, usize)> {
     Ok((inputs, usize::try_from(reader.metadata().file_metadata().num_rows())?))
 }
 
-fn properties(version: Version, inputs: &[&str], longest_text: usize) -> anyhow::Result<WriterProperties> {
+fn properties(version: Version, inputs: &[String], longest_text: usize) -> anyhow::Result<WriterProperties> {
     // The sorting column is a leaf, and structs stand before it.
     let leaf = parquet::arrow::ArrowSchemaConverter::new().convert(&schema(version))?;
     let leaf = leaf.columns().iter().position(|column| column.path().string() == "time");

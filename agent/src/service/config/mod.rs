@@ -2,12 +2,10 @@
 
 mod written;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use flowlake_common::spool::Limits;
+pub use flowlake_common::config::ConfigError;
+use flowlake_common::{config, spool::Limits};
 use serde::Deserialize;
 
 use self::written::{Raw, Word};
@@ -22,8 +20,6 @@ use crate::{
 pub const DEFAULT_PATH: &str = "/etc/flowlake/agent.toml";
 /// The word for the devices that default routes leave by.
 const DEFAULT_ROUTE: &str = "default-route";
-/// A configuration of more bytes is none.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// What the agent is to do.
 #[derive(Debug, Clone)]
@@ -94,28 +90,13 @@ impl CaptureConfig {
     }
 }
 
-/// Why a configuration cannot be used: file, line and key, and what is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
 impl Config {
     /// Reads a configuration.
     ///
     /// # Errors
     /// [`ConfigError`], naming file, line and key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let name = path.display();
-        let text = read_bounded(path).map_err(|error| ConfigError(format!("{name}: {error}")))?;
-        let raw: Raw = toml::from_str(&text).map_err(|error| {
-            let Some(span) = error.span().filter(|_| !error.message().starts_with("missing field")) else {
-                return ConfigError(format!("{name}: {}", error.message()));
-            };
-            let line = line_of(&text, span.start);
-            let key = key_at(&text, span.start);
-            ConfigError(format!("{name}:{line}: {key}{}", error.message()))
-        })?;
-        raw.meant().map_err(|(offset, message)| ConfigError(format!("{name}:{}: {message}", line_of(&text, offset))))
+        config::read(path, Raw::meant)
     }
 }
 
@@ -152,28 +133,6 @@ impl CaptureConfig {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a configuration"));
-    }
-    fs::read_to_string(path)
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// The key, with a colon behind it, whose value is at a place in the text, or which stands there itself.
-fn key_at(text: &str, offset: usize) -> String {
-    let (before, behind) = text.split_at_checked(offset).unwrap_or((text, ""));
-    let begun = before.rsplit('\n').next().unwrap_or_default();
-    let written = begun.rsplit_once('=').map_or(behind, |(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key));
-    let key = written.split(['=', '\n']).next().unwrap_or_default().trim();
-    // Of a table's name what stands in its brackets, where they were not read.
-    let key = if key.starts_with('[') { key } else { key.trim_end_matches([']', ' ']) };
-    if key.is_empty() { String::new() } else { format!("{key}: ") }
-}
-
 /// `*` stands for any characters, `?` for one.
 fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {
@@ -188,6 +147,8 @@ fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(text: &str) -> Result<Config, ConfigError> {

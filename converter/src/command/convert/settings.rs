@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use flowlake_common::vpc::Header;
 
 use crate::{
+    batch::InputSettings,
+    deliver::S3Url,
     lake::{is_partition_word, is_source_name},
     ocsf,
 };
@@ -17,9 +19,12 @@ pub(in crate::command) struct Arguments {
     /// Flow log files, or folders of them such as AWSLogs/
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The lake's folder; rows go to DIR/ext/SOURCE/region=…/accountId=…/eventDay=…/
-    #[arg(long, value_name = "DIR")]
+    /// The lake's folder, or s3://bucket/prefix; rows go to LAKE/ext/SOURCE/region=…/accountId=…/eventDay=…/
+    #[arg(long, value_name = "LAKE")]
     lake: PathBuf,
+    /// The URL that a lake in S3 is reached by, of what speaks as S3 does [default: AWS's, or AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
     /// Name of the lake source [default: flowlake_vpc for aws, flowlake_agent for on-premises, flowlake_zeek, flowlake_suricata]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -78,16 +83,19 @@ enum Verdict {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) inputs: Vec<PathBuf>,
-    pub(super) lake: PathBuf,
+    pub(super) lake: Destination,
+    pub(super) endpoint_url: Option<String>,
     /// The lake source, where one was named.
     pub(super) source: Option<String>,
-    /// Of flow logs; other sensors' logs have an origin of their own.
-    pub(super) mapping: ocsf::Mapping,
-    pub(super) account_id: Option<String>,
-    pub(super) region: Option<String>,
-    pub(super) lake_region: Option<String>,
-    pub(super) log_format: Option<Header>,
+    pub(super) input: InputSettings,
     pub(super) rejects: PathBuf,
+}
+
+/// Where the lake is.
+#[derive(Debug)]
+pub(super) enum Destination {
+    Directory(PathBuf),
+    S3(S3Url),
 }
 
 impl TryFrom<Arguments> for Settings {
@@ -95,9 +103,13 @@ impl TryFrom<Arguments> for Settings {
 
     fn try_from(arguments: Arguments) -> anyhow::Result<Self> {
         let Arguments { inputs, lake, source, origin, account_id, region, lake_region, log_format, .. } = arguments;
-        if lake.to_string_lossy().starts_with("s3://") {
-            bail!("--lake {}: lakes in S3 are not written yet; give a folder", lake.display());
-        }
+        let lake = match lake.to_str().filter(|lake| lake.starts_with("s3://")) {
+            Some(url) => match S3Url::parse(url) {
+                Some(url) => Destination::S3(url),
+                None => bail!("--lake {url}: no address of a bucket; give s3://bucket or s3://bucket/prefix"),
+            },
+            None => Destination::Directory(lake),
+        };
         let origin = match origin {
             Origin::Aws => ocsf::Origin::Aws,
             Origin::OnPremises => ocsf::Origin::OnPremises,
@@ -119,7 +131,8 @@ impl TryFrom<Arguments> for Settings {
             judged: arguments.verdict == Verdict::Records,
             community_id: arguments.community_id,
         };
-        let rejects = arguments.rejects;
-        Ok(Self { inputs, lake, source, mapping, account_id, region, lake_region, log_format, rejects })
+        let (rejects, endpoint_url) = (arguments.rejects, arguments.endpoint_url);
+        let input = InputSettings { mapping, account_id, region, lake_region, log_format };
+        Ok(Self { inputs, lake, endpoint_url, source, input, rejects })
     }
 }

@@ -7,7 +7,7 @@ use flowlake_common::{
     vpc::{self, Field, Header, Record, Value},
 };
 
-use super::settings::Settings;
+use super::InputSettings;
 use crate::{
     lake::{MAX_DAYS_AHEAD, is_partition_word},
     ocsf::{Origin, Placement, milliseconds, unidentified_end},
@@ -15,7 +15,7 @@ use crate::{
 
 /// Places the records of one input.
 pub(super) struct Placer<'a> {
-    settings: &'a Settings,
+    settings: &'a InputSettings,
     /// Whose records they are.
     origin: Origin,
     /// What the path says.
@@ -35,7 +35,7 @@ pub(super) struct Placed<'a> {
 pub(super) struct Cannot(pub(super) String);
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(settings: &'a Settings, origin: Origin, path: &'a vpc::Origin) -> Self {
+    pub(super) fn new(settings: &'a InputSettings, origin: Origin, path: &'a vpc::Origin) -> Self {
         Self { settings, origin, path, too_late: (time::now() + MAX_DAYS_AHEAD * time::DAY) * 1000 }
     }
 
@@ -50,12 +50,6 @@ impl<'a> Placer<'a> {
                 "its records have no start, without which no row has a time; add ${start} to the flow log's format"
                     .to_owned(),
             );
-        }
-        if let Some(end) = unidentified_end(|field| header.has(field)) {
-            return Err(format!(
-                "its records have neither {end} address nor interface-id, and OCSF has no flow whose {end} nothing identifies; \
-                 add ${{interface-id}} to the flow log's format"
-            ));
         }
         if !header.has(Field::AccountId) && settings.account_id.is_none() && path.account_id.is_none() {
             return Err("neither its records nor its path tell the account; give --account-id".to_owned());
@@ -94,7 +88,9 @@ impl<'a> Placer<'a> {
             return Err(Cannot(format!("end: {end} is before 2010 or more than two days ahead")));
         }
         if let Some(end) = unidentified_end(|field| record.value(field) != Value::Absent) {
-            return Err(Cannot(format!("neither {end} address nor interface-id")));
+            return Err(Cannot(format!(
+                "neither {end} address nor interface-id: nothing identifies its {end}, as OCSF wants"
+            )));
         }
         let lake_account = match self.origin {
             Origin::Aws => Cow::Borrowed(account),

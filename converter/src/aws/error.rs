@@ -1,0 +1,122 @@
+//! What the SDK's errors mean for a delivery.
+
+use std::error::Error;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::failure::{Failure, Kind};
+
+/// A call that failed, after the SDK's own attempts.
+pub(crate) fn failure<E>(what: String, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let kind = match (error, error.code()) {
+        (SdkError::DispatchFailure(dispatch), _) if dispatch.is_other() || dispatch.is_user() => Kind::Credentials,
+        (SdkError::ConstructionFailure(_), _) => Kind::Refused,
+        (_, code) => kind(code.unwrap_or_default(), status),
+    };
+    // Hosts and roles stand at the end of the chain.
+    let mut why = match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => chain(error),
+    };
+    if let Some(status) = status.filter(|_| error.code().is_none()) {
+        why = format!("HTTP status {status}: {why}");
+    }
+    Failure { kind, what, why }
+}
+
+/// By the codes of "Error responses" in the S3 API reference, and of "Common error types" of AWS's other services.
+fn kind(code: &str, status: Option<u16>) -> Kind {
+    match code {
+        "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "ReduceYourRateLimit"
+        | "LimitExceededException" => Kind::Throttled,
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::Clock,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "TokenRefreshRequired"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "SignatureDoesNotMatch"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "MissingAuthenticationToken"
+        | "InvalidSignatureException"
+        | "IncompleteSignature" => Kind::Credentials,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "UnauthorizedOperation"
+        | "NoSuchBucket"
+        | "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "KMS.DisabledException"
+        | "KMS.NotFoundException"
+        | "InvalidObjectState" => Kind::Denied,
+        // The bytes were other ones on their way, or somebody writes the same object now.
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch"
+        | "IncompleteBody"
+        | "RequestTimeout"
+        | "InternalError"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => Kind::Transient,
+        _ => match status {
+            Some(401) => Kind::Credentials,
+            Some(403) => Kind::Denied,
+            Some(429 | 503) => Kind::Throttled,
+            Some(400 | 405 | 411..=417) => Kind::Refused,
+            _ => Kind::Transient,
+        },
+    }
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_code_means() {
+        for (code, status, expected) in [
+            ("SlowDown", Some(503), Kind::Throttled),
+            ("InternalError", Some(500), Kind::Transient),
+            ("ExpiredToken", Some(400), Kind::Credentials),
+            ("AccessDenied", Some(403), Kind::Denied),
+            ("RequestTimeTooSkewed", Some(403), Kind::Clock),
+            ("EntityTooLarge", Some(400), Kind::Refused),
+            ("", Some(502), Kind::Transient),
+            ("", None, Kind::Transient),
+        ] {
+            assert_eq!(kind(code, status), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The way to AWS, or what speaks like it: one HTTP client, one chain of credentials, one clock to compare with. The only place that
+//! builds a client.
+//!
+//! Calls are made one at a time and wait; the runtime below turns only while one does.
+
+mod clock;
+mod error;
+
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
+};
+use aws_sdk_s3::config::{RuntimeComponents, SharedCredentialsProvider};
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use tokio::runtime::Runtime;
+
+pub use self::clock::Clock;
+pub(crate) use self::error::failure;
+
+/// How AWS is reached. What is not said comes from the environment and the profile, as for every tool of AWS's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The profile in `~/.aws/config`.
+    pub profile: Option<String>,
+    /// The Region that is asked.
+    pub region: Option<String>,
+    /// The URL that all requests go to, of whatever speaks as AWS does.
+    pub endpoint_url: Option<String>,
+    /// Whether buckets are named in the path, and not in the host's name.
+    pub path_style: bool,
+    /// Certificates, in PEM, of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The URL of the proxy; without it, what the environment says.
+    pub proxy: Option<String>,
+    /// Hosts that are reached without the proxy, as `NO_PROXY` has them.
+    pub no_proxy: Option<String>,
+    /// Seconds that one attempt may take.
+    pub timeout: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            profile: None,
+            region: None,
+            endpoint_url: None,
+            path_style: false,
+            ca_file: None,
+            proxy: None,
+            no_proxy: None,
+            timeout: 120,
+        }
+    }
+}
+
+/// A role that is assumed, as whoever the credentials are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for beside who one is.
+    pub external_id: Option<String>,
+}
+
+/// The way to AWS.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    runtime: Arc<Runtime>,
+    config: SdkConfig,
+    settings: Arc<Settings>,
+    clock: Arc<Clock>,
+}
+
+/// Attempts of one call; whoever called waits longer and tries again.
+const ATTEMPTS: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(10);
+
+impl Aws {
+    /// Reads environment and profiles. Nothing is asked yet: credentials are looked for with the first call.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let clock = Arc::new(Clock::default());
+        let attempt = Duration::from_secs(settings.timeout.max(1));
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(attempt))
+            .read_timeout(attempt)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(attempt * ATTEMPTS + Duration::from_secs(30))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client(&settings)?)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        if let Some(profile) = &settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = runtime.block_on(loader.load());
+        Ok(Self { runtime: Arc::new(runtime), config, settings: Arc::new(settings), clock })
+    }
+
+    /// The Region that is asked, where anybody said one.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.config.region().map(Region::as_ref)
+    }
+
+    /// How far this machine's clock is from the servers'.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Waits for a call.
+    pub(crate) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.runtime.block_on(call)
+    }
+
+    /// A client for S3 in a Region, as oneself or in a role.
+    pub(crate) fn s3(&self, region: Option<&str>, role: Option<&Role>) -> aws_sdk_s3::Client {
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
+            .force_path_style(self.settings.path_style)
+            .interceptor(clock::Watch(self.clock.clone()));
+        if let Some(region) = region {
+            config = config.region(Region::new(region.to_owned()));
+        }
+        if let Some(role) = role {
+            config = config.credentials_provider(self.assumed(role));
+        }
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// Credentials of a role; they are fetched anew before they expire.
+    fn assumed(&self, role: &Role) -> SharedCredentialsProvider {
+        let mut provider = AssumeRoleProvider::builder(&role.arn).session_name("flowlake").configure(&self.config);
+        if let Some(external_id) = &role.external_id {
+            provider = provider.external_id(external_id);
+        }
+        SharedCredentialsProvider::new(self.wait(provider.build()))
+    }
+}
+
+/// One TLS stack, the system's authorities and those that were named.
+fn http_client(settings: &Settings) -> anyhow::Result<SharedHttpClient> {
+    let mut trusted = TrustStore::default();
+    if let Some(file) = &settings.ca_file {
+        let pem = std::fs::read(file).with_context(|| format!("ca-file {}", file.display()))?;
+        trusted = trusted.with_pem_certificate(pem);
+    }
+    let tls = TlsContext::builder().with_trust_store(trusted).build()?;
+    let proxy = match &settings.proxy {
+        Some(url) => {
+            let proxy = ProxyConfig::all(url).with_context(|| format!("proxy '{url}'"))?;
+            match &settings.no_proxy {
+                Some(hosts) => proxy.no_proxy(hosts),
+                None => proxy,
+            }
+        }
+        None => ProxyConfig::from_env(),
+    };
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(tls.clone())
+            .proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    }))
+}
