@@ -8,6 +8,7 @@ pub mod aside;
 pub mod codec;
 pub mod config;
 pub mod hash;
+pub mod icmp;
 pub mod outcome;
 #[cfg(feature = "parquet")]
 pub mod pages;

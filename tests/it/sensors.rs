@@ -158,10 +158,21 @@ fn a_conversation_is_two_rows() {
         "src_endpoint: {port: 0",
         "direction_id: 3, direction: \"Lateral\"",
         "protocol_num: 1",
-        "\"icmp_type\" -> \"8\", \"icmp_code\" -> \"0\"",
+        // In the code's place Zeek has the answer's type.
+        "\"icmp_type\" -> \"8\", \"path\"",
     ] {
         assert!(ping.contains(part), "'{part}' is not in {ping}");
     }
+    let refused = json.replace("\"proto\":\"tcp\"", "\"proto\":\"icmp\"").replace("1234", "3").replace("443", "13");
+    let rows = converted(folder.path(), "refused", &refused, &[]);
+    assert!(rows[0].contains("\"icmp_type\" -> \"3\", \"icmp_code\" -> \"13\""), "{}", rows[0]);
+    // Nobody counted, but there was an answer.
+    let uncounted = r#"{"ts":1700000000,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","id.orig_p":1,"id.resp_p":2,"proto":"tcp","conn_state":"SF","history":"ShADadFf"}"#;
+    let rows = converted(folder.path(), "uncounted", uncounted, &[]);
+    assert!(
+        rows.len() == 2 && rows.iter().all(|row| row.contains("traffic: {packets: null, bytes: null}")),
+        "{rows:?}"
+    );
     let bare = r#"{"ts":1700000000,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","proto":"udp","conn_state":"S0"}"#;
     assert!(converted(folder.path(), "bare", bare, &[])[0].contains("traffic: {packets: null, bytes: null}"));
 

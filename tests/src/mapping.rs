@@ -115,7 +115,8 @@ pub fn document() -> String {
          | ACCEPT | 6 Traffic | 1 Allowed | Allowed |\n\
          | REJECT; what Suricata dropped | 5 Refuse | 2 Denied | Blocked |\n\
          | ACCEPT with `--verdict none`; transit gateways; Zeek; Suricata | 6 Traffic | 0 Unknown | null |\n\
-         | NODATA, SKIPDATA | 0 Unknown | 0 Unknown | null |\n\n\
+         | NODATA, SKIPDATA | 0 Unknown | 0 Unknown | null |\n\
+         | formats with neither `action` nor `log-status` | 0 Unknown | 0 Unknown | null |\n\n\
          A `-` is null, and leaves no key in `unmapped`. In NODATA and SKIPDATA both ends are the interface (or what a transit gateway or a regional\n\
          NAT gateway has instead), because OCSF wants each end identified; a record that names neither these nor an address is a reject. Without a direction `direction_id` is 99, without a traffic path `boundary_id`.\n\n\
          ## Fields of flow logs\n\n| field | version | OCSF |\n|---|---|---|\n",

@@ -7,6 +7,7 @@
 use std::{borrow::Cow, fmt, net::IpAddr};
 
 use flowlake_common::{
+    icmp::{self, ICMP, ICMPV6},
     time,
     vpc::{Field, Header},
 };
@@ -136,7 +137,7 @@ impl Role {
             Self::Source => "src_endpoint.ip",
             Self::SourcePort => "src_endpoint.port; of Zeek's ICMP unmapped[icmp_type]",
             Self::Destination => "dst_endpoint.ip",
-            Self::DestinationPort => "dst_endpoint.port; of Zeek's ICMP unmapped[icmp_code]",
+            Self::DestinationPort => "dst_endpoint.port; of Zeek's ICMP that nothing answers unmapped[icmp_code]",
             Self::Protocol | Self::ProtocolNumber => "connection_info.protocol_num",
             Self::PacketsOut => "traffic.packets of the first row",
             Self::BytesOut => "traffic.bytes of the first row",
@@ -189,10 +190,8 @@ const FIELDS: [Field; 13] = [
     Field::TcpFlags,
     Field::FlowDirection,
 ];
-const ICMP: u8 = 1;
 /// TCP, UDP, DCCP, SCTP, UDP-Lite.
 const HAVE_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
-const ICMPV6: u8 = 58;
 
 impl Plan {
     pub(super) fn new(sensor: Sensor, names: impl Iterator<Item = impl AsRef<str>>) -> Self {
@@ -271,11 +270,16 @@ impl Plan {
             port.map_err(|_| format!("{}: larger than 65535", self.column(role)))
         });
         let [source_port, destination_port] = ports;
-        let (mut ports, mut icmp) = ([source_port?, destination_port?], [None, None]);
+        let (mut ports, mut type_and_code) = ([source_port?, destination_port?], [None, None]);
         if matches!(protocol, Some(ICMP | ICMPV6)) {
             // Flow logs have no ports for ICMP, where Zeek has type and code.
             if self.sensor == Sensor::Zeek {
-                icmp = ports;
+                type_and_code = ports;
+                // Of what is answered Zeek has the answer's type in the code's place.
+                let answer = |kind| icmp::answer(protocol?, u8::try_from(kind).ok()?);
+                if type_and_code[0].and_then(answer).is_some() {
+                    type_and_code[1] = None;
+                }
             }
             ports = [Some(0), Some(0)];
         } else if protocol.is_some_and(|protocol| !HAVE_PORTS.contains(&protocol)) {
@@ -290,8 +294,13 @@ impl Plan {
         let one_way = self.names.iter().any(|name| name.starts_with(suricata::ONE_WAY));
         self.header(number, made);
         for way in &ways {
-            // Nothing came back: there is no record of nothing. What has no counts at all is one record.
-            if way.back && way.counts.0.unwrap_or(0) == 0 && way.counts.1.unwrap_or(0) == 0 {
+            // Nothing came back: there is no record of nothing. What has no counts at all is one record, unless its history has an
+            // answer: small letters are the responder's.
+            let answered =
+                || text(Role::History).is_some_and(|history| history.bytes().any(|event| event.is_ascii_lowercase()));
+            let is_counted = way.counts.0.is_some() || way.counts.1.is_some();
+            let is_nothing = way.counts.0.unwrap_or(0) == 0 && way.counts.1.unwrap_or(0) == 0;
+            if way.back && is_nothing && (is_counted || !answered()) {
                 continue;
             }
             // An answer to nothing that was seen.
@@ -317,7 +326,7 @@ impl Plan {
             // Of a record of one direction nobody says which side it is of.
             made.word(if one_way { "" } else { self.sensor.sides()[usize::from(way.back)] });
             if self.sensor == Sensor::Zeek {
-                icmp.iter().for_each(|part| made.maybe(part.map(u64::from)));
+                type_and_code.iter().for_each(|part| made.maybe(part.map(u64::from)));
             } else {
                 made.word("frame");
             }

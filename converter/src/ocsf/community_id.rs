@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use flowlake_common::icmp;
 use sha1::{Digest, Sha1};
 
 /// What the second half of a flow's name is made of.
@@ -17,40 +18,13 @@ pub(super) enum Ports {
     None,
 }
 
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
-/// Types of ICMP that ask and answer.
-const ANSWERS: [(u8, u8); 6] = [(8, 0), (0, 8), (13, 14), (14, 13), (15, 16), (10, 9)];
-/// Those of ICMPv6.
-const ANSWERS_V6: [(u8, u8); 10] = [
-    (128, 129),
-    (129, 128),
-    (133, 134),
-    (134, 133),
-    (135, 136),
-    (136, 135),
-    (130, 131),
-    (131, 130),
-    (144, 145),
-    (145, 144),
-];
-
-/// The type of ICMP that answers this one, or that this one answers.
-#[must_use]
-pub(super) fn icmp_answer(protocol: u8, icmp_type: u8) -> Option<u8> {
-    let answers: &[(u8, u8)] = if protocol == ICMPV6 { &ANSWERS_V6 } else { &ANSWERS };
-    let more: &[(u8, u8)] =
-        if protocol == ICMP { &[(16, 15), (9, 10), (17, 18), (18, 17)] } else { &[(139, 140), (140, 139)] };
-    answers.iter().chain(more).find(|(known, _)| *known == icmp_type).map(|(_, answer)| *answer)
-}
-
 /// The Community ID of a packet from `source` to `destination`.
 #[must_use]
 pub(super) fn community_id(protocol: u8, source: IpAddr, destination: IpAddr, ports: Ports) -> String {
     let (mut ports, one_way) = match ports {
         Ports::Of(source, destination) => (Some([source, destination]), false),
         Ports::None => (None, false),
-        Ports::Icmp(icmp_type, code) => match icmp_answer(protocol, icmp_type) {
+        Ports::Icmp(icmp_type, code) => match icmp::answer(protocol, icmp_type) {
             Some(answer) => (Some([icmp_type.into(), answer.into()]), false),
             None => (Some([icmp_type.into(), code.into()]), true),
         },

@@ -6,10 +6,13 @@
 
 use std::sync::LazyLock;
 
-use flowlake_common::vpc::{Field, Header, Record, Value, unknown_values};
+use flowlake_common::{
+    icmp,
+    vpc::{Field, Header, Record, Value, unknown_values},
+};
 
 use super::{
-    community_id::{Ports, community_id, has_ports, icmp_answer},
+    community_id::{Ports, community_id, has_ports},
     row::{Endpoint, Origin, Row, Rows, Sym, Texts, Verdict},
     schema::Version,
 };
@@ -240,13 +243,14 @@ fn name_of_flow(record: &Record<'_>, header: &Header, line: &str) -> Option<Stri
         1 | 58 => {
             let said = |wanted: &str| unknown_values(header, line).find(|(name, _)| *name == wanted);
             let number = |wanted| said(wanted).and_then(|(_, value)| value.parse::<u8>().ok());
-            let (icmp_type, code) = (number("icmp_type")?, number("icmp_code")?);
-            // Type and code are those of the conversation's first packet.
-            let is_answer = [("zeek_side", "responder"), ("suricata_side", "toclient")]
-                .contains(&said("zeek_side").or_else(|| said("suricata_side"))?);
-            match icmp_answer(protocol, icmp_type).filter(|_| is_answer) {
-                Some(answer) => Ports::Icmp(answer, code),
-                None => Ports::Icmp(icmp_type, code),
+            let icmp_type = number("icmp_type")?;
+            // Type and code are those of the conversation's first packet, or of the only one.
+            let side = said("zeek_side").or_else(|| said("suricata_side"));
+            let is_answer = [("zeek_side", "responder"), ("suricata_side", "toclient")].map(Some).contains(&side);
+            match icmp::answer(protocol, icmp_type) {
+                Some(answer) if is_answer => Ports::Icmp(answer, 0),
+                Some(_) => Ports::Icmp(icmp_type, 0),
+                None => Ports::Icmp(icmp_type, number("icmp_code")?),
             }
         }
         _ if has_ports(protocol) => Ports::Of(port(Field::Srcport)?, port(Field::Dstport)?),

@@ -3,7 +3,7 @@
 -- a row.
 -- Made of packaging/athena/lake/questions/asymmetric_routes.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
-  /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
+  /* Change these, and the days below, which are one more on either side: days are what prunes. All is UTC. */
   SELECT
     CAST('2026-11-23 00:00:00' AS TIMESTAMP(0)) AS since,
     CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
@@ -41,10 +41,11 @@ WITH period AS (
     END AS other_end
   FROM flow
   CROSS JOIN period
+  /* A margin, since the other direction may begin a window later, or have begun one before. */
   WHERE
-    day BETWEEN CAST('2026-11-23' AS DATE) AND CAST('2026-11-23' AS DATE)
-    AND start >= since
-    AND start < until
+    day BETWEEN CAST('2026-11-22' AS DATE) AND CAST('2026-11-24' AS DATE)
+    AND start >= since - INTERVAL '15' MINUTE
+    AND start < until + INTERVAL '15' MINUTE
     AND protocol = 6
 ), begun /* Two minutes of silence end a conversation: ports come again, and the two directions may fall into neighbouring windows. */ AS (
   SELECT
@@ -110,6 +111,7 @@ SELECT
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
 FROM conversation
+CROSS JOIN period
 GROUP BY
   sensor,
   place,
@@ -119,6 +121,8 @@ GROUP BY
 HAVING
   COUNT(DISTINCT source || ' ' || CAST(source_port AS TEXT)) = 1
   AND SUM(rejected) = 0
+  AND MIN(first_seen) >= MAX(since)
+  AND MIN(first_seen) < MAX(until)
   AND /* Threshold: a SYN without an answer is sent again some six times; 20 packets are a conversation. */ MAX(packets) >= 20
 ORDER BY
   packets DESC,

@@ -17,6 +17,7 @@ WITH period AS (
     SUM(packets) AS packets,
     SUM(bytes) AS bytes,
     MAX(CASE WHEN tcp_flags & 5 <> 0 THEN 1 ELSE 0 END) AS ended,
+    DATE_TRUNC('HOUR', start) AS hour,
     MIN(start) AS first_seen,
     MAX("end") AS last_seen
   FROM flow
@@ -28,6 +29,7 @@ WITH period AS (
     AND protocol = 6
     AND action <> 'Denied'
     AND /* FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM */ destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
+  /* By the hour, since a source's ports come again. */
   GROUP BY
     sensor,
     interface,
@@ -35,13 +37,15 @@ WITH period AS (
     source,
     source_port,
     destination,
-    destination_port
+    destination_port,
+    DATE_TRUNC('HOUR', start)
 ), attempt /* What several sensors or interfaces saw is counted once: as the one that saw the most of it did. */ AS (
   SELECT
     source,
     source_port,
     destination,
     destination_port,
+    hour,
     MAX(packets) AS packets,
     MAX(bytes) AS bytes,
     MAX(ended) AS ended,
@@ -52,13 +56,14 @@ WITH period AS (
     source,
     source_port,
     destination,
-    destination_port
+    destination_port,
+    hour
 )
 SELECT
   source,
   destination,
   destination_port,
-  DATE_TRUNC('HOUR', first_seen) AS hour,
+  hour,
   COUNT(*) AS attempts,
   SUM(bytes) AS bytes,
   MIN(first_seen) AS first_seen,
@@ -74,7 +79,7 @@ GROUP BY
   source,
   destination,
   destination_port,
-  DATE_TRUNC('HOUR', first_seen)
+  hour
 /* Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out. */
 HAVING
   COUNT(*) >= 20

@@ -1,6 +1,6 @@
 -- Who knocks on many ports of one host, or on one port of many hosts?
--- TCP only. A knock is a SYN that no conversation followed, in this record or a later one: the answers (SYN with ACK, RST) are
--- records of their own.
+-- TCP only. A knock is a SYN that no conversation followed, in this record or a later one of the hour: the answers (SYN with ACK, RST)
+-- are records of their own. Many small transfers to ports of their own, as of passive FTP, look the same.
 -- Made of packaging/athena/lake/questions/port_scan.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
   /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
@@ -33,7 +33,8 @@ WITH period AS (
     source,
     source_port,
     destination,
-    destination_port
+    destination_port,
+    DATE_TRUNC('HOUR', start)
   /* The default format has no flags: there, what comes from the higher port is the client's. */
   HAVING
     MAX(

@@ -1,10 +1,10 @@
 -- Do both ends of the VPN see the same: what matches, what did only one end see, where do the bytes differ?
 -- Conversations that match are added up for each pair of hosts; every other one is a row of its own. Both directions belong to
--- one conversation. Where addresses are translated on the way, nothing matches. Of a conversation that was under way when the period
--- begins, a sensor that writes one row at its end has none here: let the period begin before.
+-- one conversation, and it counts where it begins. Where addresses are translated on the way, nothing matches. Of a conversation that
+-- was under way when the period begins, a sensor that writes one row at its end has none here: let the period begin before.
 -- Made of packaging/athena/lake/questions/vpn_both_ends.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
-  /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
+  /* Change these, and the days below, which are one more on either side: days are what prunes. All is UTC. */
   SELECT
     CAST('2026-11-23 00:00:00' AS TIMESTAMP(0)) AS since,
     CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
@@ -47,10 +47,11 @@ WITH period AS (
     ON STARTS_WITH(source, sender.prefix)
   JOIN site AS receiver
     ON STARTS_WITH(destination, receiver.prefix) AND receiver.side <> sender.side
+  /* A margin, since the ends may have windows of other lengths, of ten minutes at most. */
   WHERE
-    day BETWEEN CAST('2026-11-23' AS DATE) AND CAST('2026-11-23' AS DATE)
-    AND start >= since
-    AND start < until
+    day BETWEEN CAST('2026-11-22' AS DATE) AND CAST('2026-11-24' AS DATE)
+    AND start >= since - INTERVAL '15' MINUTE
+    AND start < until + INTERVAL '15' MINUTE
 ), begun /* Two minutes of silence end a conversation: ports come again, the ends have clocks of their own, and the same packets may fall */ /* into neighbouring windows. */ AS (
   SELECT
     *,
@@ -169,6 +170,8 @@ WITH period AS (
 ), judged AS (
   SELECT
     CASE
+      WHEN last_seen >= until + INTERVAL '5' MINUTE
+      THEN 'goes on'
       WHEN bytes_in_cloud IS NULL
       THEN 'only on premises'
       WHEN bytes_on_premises IS NULL
@@ -193,6 +196,9 @@ WITH period AS (
     first_seen,
     last_seen
   FROM compared
+  CROSS JOIN period
+  WHERE
+    first_seen >= since AND first_seen < until
 )
 SELECT
   verdict,

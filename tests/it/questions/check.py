@@ -61,7 +61,7 @@ def check_period(name, text):
     head = text.splitlines()
     if not (head[0].startswith("-- ") and head[0].endswith("?")):
         fail(f"{name}: does not begin with its question")
-    for part in ("WITH period AS (\n  -- Change these", "day BETWEEN DATE '", "start < until"):
+    for part in ("WITH period AS (\n  -- Change these", "day BETWEEN DATE '", "AND start < until"):
         if part not in text:
             fail(f"{name}: no '{part}'")
 

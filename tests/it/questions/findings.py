@@ -135,6 +135,23 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
         [*EXPECTED["asymmetric_routes"], "flowlake_agent eni-other 10.20.1.60 873 10.30.5.15 51544 152 30080 12:08:05 12:10:36"],
     ),
     ("logins taken away", "brute_force", "DELETE FROM flow WHERE source = '198.51.100.77' AND destination_port = 22", []),
+    (
+        "the same ports an hour later",
+        "brute_force",
+        """INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 HOUR AS start, "end" + INTERVAL 1 HOUR AS "end") FROM flow
+        WHERE source = '198.51.100.77'""",
+        [*EXPECTED["brute_force"], "198.51.100.77 10.20.1.10 22 13:00:00 40 156884 13:08:32 13:08:40"],
+    ),
+    (
+        "knocks from one port, every hour",
+        "port_scan",
+        """DELETE FROM flow WHERE sensor = 'flowlake_vpc' OR source <> '198.51.100.77';
+        UPDATE flow SET source_port = 61000, packets = 1, tcp_flags = 2, bytes = 60;
+        INSERT INTO flow SELECT * EXCLUDE (later) REPLACE (start + to_hours(later::INT) AS start, "end" + to_hours(later::INT) AS "end")
+        FROM flow, range(1, 12) AS hours(later)""",
+        # Port 22 was logged in to.
+        ["198.51.100.77 10.20.1.10 - 1 59 21 80 0 12:08:02 23:08:02"],
+    ),
     ("somebody works", "brute_force", "UPDATE flow SET bytes = bytes * 10", []),
     ("a login in ten minutes", "brute_force", "DELETE FROM flow WHERE destination_port = 22 AND source_port % 4 <> 0", []),
     ("upload taken away", "unusual_upload", f"DELETE FROM flow WHERE {UPLOAD}", EXPECTED["unusual_upload"][1:]),
@@ -222,6 +239,25 @@ matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 31 2112450 2112450 12:07:27 12
         """INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 HOUR AS start, "end" + INTERVAL 1 HOUR AS "end") FROM flow
         WHERE sensor = 'flowlake_vpc' AND source_port = 58626""",
         [TO_CLOUD, TO_CLOUD_6, "only_in_the_cloud 10.20.1.10 10.40.2.20 6 80 58626 1 - 404 13:07:22 13:07:22"],
+    ),
+    # What begins before midnight counts, with its rows behind it; what was under way when the period began does not.
+    (
+        "over midnight",
+        "vpn_both_ends",
+        """UPDATE flow SET start = start + INTERVAL 709 MINUTE, "end" = "end" + INTERVAL 709 MINUTE;
+        UPDATE flow SET day = start::DATE""",
+        lines("""
+matched 10.20.1.10 10.40.2.20 - - - 187 26729747 26729747 23:56:22 00:00:07
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 23 869208 869208 23:56:27 23:59:58"""),
+    ),
+    (
+        "under way at midnight",
+        "vpn_both_ends",
+        """UPDATE flow SET start = start - INTERVAL 730 MINUTE, "end" = "end" - INTERVAL 730 MINUTE;
+        UPDATE flow SET day = start::DATE""",
+        lines("""
+matched 10.20.1.10 10.40.2.20 - - - 20 26376211 26376211 00:00:02 00:01:54
+matched 2001:db8:20:1::10 2001:db8:40:2::20 - - - 14 1549128 1549128 00:00:08 00:01:59"""),
     ),
     ("not over the VPN", "vpn_both_ends", "DELETE FROM flow WHERE destination LIKE '%40%' OR source LIKE '%40%'", []),
 ]

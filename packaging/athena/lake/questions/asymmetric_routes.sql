@@ -2,7 +2,7 @@
 -- Their other half goes another way: past that place, and often into a stateful firewall that drops it. Each place that sees a half has
 -- a row.
 WITH period AS (
-  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 seen AS (
@@ -14,7 +14,9 @@ seen AS (
     least(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS one_end,
     greatest(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS other_end
   FROM flow CROSS JOIN period
-  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
+  -- A margin, since the other direction may begin a window later, or have begun one before.
+  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
+    AND start >= since - INTERVAL '15' MINUTE AND start < until + INTERVAL '15' MINUTE
     AND protocol = 6
 ),
 -- Two minutes of silence end a conversation: ports come again, and the two directions may fall into neighbouring windows.
@@ -48,9 +50,10 @@ SELECT
   sensor, place, min(source) AS source, min(source_port) AS source_port, min(destination) AS destination,
   min(destination_port) AS destination_port, max(packets) AS packets, max(bytes) AS bytes,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
-FROM conversation
+FROM conversation CROSS JOIN period
 GROUP BY sensor, place, one_end, other_end, number
 HAVING count(DISTINCT concat(source, ' ', CAST(source_port AS varchar))) = 1 AND sum(rejected) = 0
+  AND min(first_seen) >= max(since) AND min(first_seen) < max(until)
   -- Threshold: a SYN without an answer is sent again some six times; 20 packets are a conversation.
   AND max(packets) >= 20
 ORDER BY packets DESC, sensor, place, source, source_port, destination, destination_port, first_seen

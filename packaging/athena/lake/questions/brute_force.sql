@@ -7,31 +7,32 @@ seen AS (
   SELECT
     sensor, interface, direction, source, source_port, destination, destination_port, sum(packets) AS packets,
     sum(bytes) AS bytes, max(CASE WHEN bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended,
-    min(start) AS first_seen, max("end") AS last_seen
+    date_trunc('hour', start) AS hour, min(start) AS first_seen, max("end") AS last_seen
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
     AND protocol = 6 AND action <> 'Denied'
     -- FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM
     AND destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
-  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port
+  -- By the hour, since a source's ports come again.
+  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, date_trunc('hour', start)
 ),
 -- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
 attempt AS (
   SELECT
-    source, source_port, destination, destination_port, max(packets) AS packets, max(bytes) AS bytes,
+    source, source_port, destination, destination_port, hour, max(packets) AS packets, max(bytes) AS bytes,
     max(ended) AS ended,
     min(first_seen) AS first_seen, max(last_seen) AS last_seen
   FROM seen
-  GROUP BY source, source_port, destination, destination_port
+  GROUP BY source, source_port, destination, destination_port, hour
 )
 SELECT
-  source, destination, destination_port, date_trunc('hour', first_seen) AS hour, count(*) AS attempts, sum(bytes) AS bytes,
+  source, destination, destination_port, hour, count(*) AS attempts, sum(bytes) AS bytes,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM attempt
 -- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but
 -- never end with FIN or RST, and have no more than headers.
 WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets)
-GROUP BY source, destination, destination_port, date_trunc('hour', first_seen)
+GROUP BY source, destination, destination_port, hour
 -- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.
 HAVING count(*) >= 20
 ORDER BY attempts DESC, source, destination, destination_port, hour

@@ -1,6 +1,6 @@
 -- Who knocks on many ports of one host, or on one port of many hosts?
--- TCP only. A knock is a SYN that no conversation followed, in this record or a later one: the answers (SYN with ACK, RST) are
--- records of their own.
+-- TCP only. A knock is a SYN that no conversation followed, in this record or a later one of the hour: the answers (SYN with ACK, RST)
+-- are records of their own. Many small transfers to ports of their own, as of passive FTP, look the same.
 WITH period AS (
   -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
@@ -12,7 +12,7 @@ knock AS (
   FROM flow CROSS JOIN period
   WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
     AND protocol = 6
-  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port
+  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, date_trunc('hour', start)
   -- The default format has no flags: there, what comes from the higher port is the client's.
   HAVING max(CASE WHEN tcp_flags IS NULL THEN source_port > destination_port ELSE bitwise_and(tcp_flags, 18) = 2 END)
     -- Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again, some six times.

@@ -1,9 +1,9 @@
 -- Do both ends of the VPN see the same: what matches, what did only one end see, where do the bytes differ?
 -- Conversations that match are added up for each pair of hosts; every other one is a row of its own. Both directions belong to
--- one conversation. Where addresses are translated on the way, nothing matches. Of a conversation that was under way when the period
--- begins, a sensor that writes one row at its end has none here: let the period begin before.
+-- one conversation, and it counts where it begins. Where addresses are translated on the way, nothing matches. Of a conversation that
+-- was under way when the period begins, a sensor that writes one row at its end has none here: let the period begin before.
 WITH period AS (
-  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 site AS (
@@ -24,7 +24,9 @@ seen AS (
   CROSS JOIN period
   JOIN site AS sender ON starts_with(source, sender.prefix)
   JOIN site AS receiver ON starts_with(destination, receiver.prefix) AND receiver.side <> sender.side
-  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
+  -- A margin, since the ends may have windows of other lengths, of ten minutes at most.
+  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
+    AND start >= since - INTERVAL '15' MINUTE AND start < until + INTERVAL '15' MINUTE
 ),
 -- Two minutes of silence end a conversation: ports come again, the ends have clocks of their own, and the same packets may fall
 -- into neighbouring windows.
@@ -80,6 +82,8 @@ compared AS (
 judged AS (
   SELECT
     CASE
+      -- Of what goes on behind the margin, the ends' last rows need not be of the same time.
+      WHEN last_seen >= until + INTERVAL '5' MINUTE THEN 'goes on'
       WHEN bytes_in_cloud IS NULL THEN 'only on premises'
       WHEN bytes_on_premises IS NULL THEN 'only in the cloud'
       -- Tolerance: one large packet, and 5 percent, since segmentation offload hides up to 4 percent of the bytes (headers).
@@ -88,7 +92,8 @@ judged AS (
       ELSE 'matched'
     END AS verdict,
     protocol, on_premises, on_premises_port, cloud, cloud_port, number, bytes_on_premises, bytes_in_cloud, first_seen, last_seen
-  FROM compared
+  FROM compared CROSS JOIN period
+  WHERE first_seen >= since AND first_seen < until
 )
 SELECT
   verdict, on_premises, cloud,
