@@ -121,7 +121,7 @@ GROUP BY
 HAVING
   COUNT(DISTINCT source || ' ' || CAST(source_port AS TEXT)) = 1
   AND SUM(rejected) = 0
-  AND MIN(first_seen) >= MAX(since)
+  AND MAX(last_seen) >= MAX(since)
   AND MIN(first_seen) < MAX(until)
   AND /* Threshold: a SYN without an answer is sent again some six times; 20 packets are a conversation. */ MAX(packets) >= 20
 ORDER BY

@@ -143,6 +143,30 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
         [*EXPECTED["brute_force"], "198.51.100.77 10.20.1.10 22 13:00:00 40 156884 13:08:32 13:08:40"],
     ),
     (
+        "idle for hours",
+        "brute_force",
+        """INSERT INTO flow SELECT * EXCLUDE (later) REPLACE (start + to_minutes(10 * later::INT) AS start,
+          "end" + to_minutes(10 * later::INT) AS "end") FROM flow, range(1, 30) AS minutes(later) WHERE source = '198.51.100.77'""",
+        [],
+    ),
+    (
+        "logins over the edge of an hour",
+        "brute_force",
+        """UPDATE flow SET start = start + INTERVAL 51 MINUTE, "end" = "end" + INTERVAL 51 MINUTE;
+        UPDATE flow SET packets = packets // 2, bytes = bytes // 2 WHERE source = '198.51.100.77';
+        INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 MINUTE AS start, "end" + INTERVAL 1 MINUTE AS "end") FROM flow
+        WHERE source = '198.51.100.77'""",
+        ["198.51.100.77 10.20.1.10 22 12:00:00 40 156844 12:59:32 13:00:40"],
+    ),
+    (
+        "conversations over the edge of an hour",
+        "port_scan",
+        """UPDATE flow SET start = start + INTERVAL 51 MINUTE, "end" = "end" + INTERVAL 51 MINUTE WHERE source = '198.51.100.77';
+        INSERT INTO flow SELECT * REPLACE (start + INTERVAL 1 MINUTE AS start, "end" + INTERVAL 1 MINUTE AS "end", 200 AS packets,
+          0 AS tcp_flags) FROM flow WHERE source = '198.51.100.77'""",
+        EXPECTED["port_scan"][:1],
+    ),
+    (
         "knocks from one port, every hour",
         "port_scan",
         """DELETE FROM flow WHERE sensor = 'flowlake_vpc' OR source <> '198.51.100.77';

@@ -53,7 +53,7 @@ SELECT
 FROM conversation CROSS JOIN period
 GROUP BY sensor, place, one_end, other_end, number
 HAVING count(DISTINCT concat(source, ' ', CAST(source_port AS varchar))) = 1 AND sum(rejected) = 0
-  AND min(first_seen) >= max(since) AND min(first_seen) < max(until)
+  AND max(last_seen) >= max(since) AND min(first_seen) < max(until)
   -- Threshold: a SYN without an answer is sent again some six times; 20 packets are a conversation.
   AND max(packets) >= 20
 ORDER BY packets DESC, sensor, place, source, source_port, destination, destination_port, first_seen

@@ -1,22 +1,45 @@
 -- Who knocks on many ports of one host, or on one port of many hosts?
--- TCP only. A knock is a SYN that no conversation followed, in this record or a later one of the hour: the answers (SYN with ACK, RST)
--- are records of their own. Many small transfers to ports of their own, as of passive FTP, look the same.
+-- TCP only. A knock is a SYN that no conversation followed, in this record or a later one: the answers (SYN with ACK, RST) are
+-- records of their own. Many small transfers to ports of their own, as of passive FTP, look the same; and where there are no flags,
+-- what says a word every half hour.
 WITH period AS (
-  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
+),
+-- Half an hour of silence ends a conversation: whoever knocks may use a port of his own again.
+begun AS (
+  SELECT
+    *,
+    CASE WHEN start <= max("end") OVER (
+      PARTITION BY sensor, interface, direction, source, source_port, destination, destination_port ORDER BY start
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) + INTERVAL '30' MINUTE THEN 0 ELSE 1 END AS begins
+  FROM flow CROSS JOIN period
+  -- A margin, since a conversation counts where it begins.
+  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
+    AND start >= since - INTERVAL '60' MINUTE AND start < until + INTERVAL '60' MINUTE
+    AND protocol = 6
+),
+numbered AS (
+  SELECT
+    *,
+    sum(begins) OVER (
+      PARTITION BY sensor, interface, direction, source, source_port, destination, destination_port ORDER BY start
+      RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    ) AS number
+  FROM begun
 ),
 knock AS (
   SELECT
     sensor, interface, direction, source, source_port, destination, destination_port, max(action) AS action,
     min(start) AS start, max("end") AS "end"
-  FROM flow CROSS JOIN period
-  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
-    AND protocol = 6
-  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, date_trunc('hour', start)
+  FROM numbered
+  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, number
   -- The default format has no flags: there, what comes from the higher port is the client's.
   HAVING max(CASE WHEN tcp_flags IS NULL THEN source_port > destination_port ELSE bitwise_and(tcp_flags, 18) = 2 END)
     -- Opening and closing without a word takes 4 packets; a SYN that nobody answers is sent again, some six times.
     AND sum(packets) <= CASE WHEN max(tcp_flags) = 2 THEN 8 ELSE 5 END
+    AND min(start) >= max(since) AND min(start) < max(until)
 )
 SELECT
   source,

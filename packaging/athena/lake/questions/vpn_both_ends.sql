@@ -1,7 +1,8 @@
 -- Do both ends of the VPN see the same: what matches, what did only one end see, where do the bytes differ?
 -- Conversations that match are added up for each pair of hosts; every other one is a row of its own. Both directions belong to
 -- one conversation, and it counts where it begins. Where addresses are translated on the way, nothing matches. Of a conversation that
--- was under way when the period begins, a sensor that writes one row at its end has none here: let the period begin before.
+-- was under way when the period begins, a sensor that writes one row at its end has none here: let the period begin before. What
+-- goes on when it ends has rows of other times at either end: let it end later.
 WITH period AS (
   -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
@@ -82,10 +83,10 @@ compared AS (
 judged AS (
   SELECT
     CASE
-      -- Of what goes on behind the margin, the ends' last rows need not be of the same time.
-      WHEN last_seen >= until + INTERVAL '5' MINUTE THEN 'goes on'
       WHEN bytes_in_cloud IS NULL THEN 'only on premises'
       WHEN bytes_on_premises IS NULL THEN 'only in the cloud'
+      -- Of what goes on behind the margin, the ends' last rows need not be of the same time.
+      WHEN last_seen >= until + INTERVAL '13' MINUTE THEN 'goes on'
       -- Tolerance: one large packet, and 5 percent, since segmentation offload hides up to 4 percent of the bytes (headers).
       WHEN abs(bytes_on_premises - bytes_in_cloud) > 1500
         AND 100 * abs(bytes_on_premises - bytes_in_cloud) > 5 * greatest(bytes_on_premises, bytes_in_cloud) THEN 'bytes differ'
