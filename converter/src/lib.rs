@@ -12,3 +12,5 @@ pub mod failure;
 pub mod input;
 pub mod lake;
 pub mod ocsf;
+pub mod service;
+pub mod source;

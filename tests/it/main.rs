@@ -22,6 +22,7 @@ mod recipes;
 mod replay;
 mod round_trip;
 mod sensors;
+mod service;
 mod sql;
 mod support;
 mod tshark;

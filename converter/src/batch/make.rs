@@ -30,6 +30,11 @@ pub struct Input {
     pub name: String,
 }
 
+/// An input that is not what it was when it was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("changed while it was read")]
+pub struct Changed;
+
 /// An input whose beginning was read.
 #[derive(Debug)]
 pub struct Opened {
@@ -168,7 +173,9 @@ fn read(
     made.others += log.others();
     // Damage inside the file is part of what its hash names. A file that was cut or failed meanwhile is another one.
     let read = input::finish(log.into_source()).context("cannot be read to its end")?;
-    anyhow::ensure!(read == input.hash, "changed while it was read");
+    if read != input.hash {
+        return Err(Changed.into());
+    }
     made.rows += rows;
     made.rejects += rejects.count();
     if let Some((count, path)) = rejects.finish()? {

@@ -6,7 +6,7 @@ mod make;
 mod placement;
 mod rejects;
 
-pub use make::{Input, Made, NoInput, Opened, make};
+pub use make::{Changed, Input, Made, NoInput, Opened, make};
 
 use flowlake_common::vpc::Header;
 

@@ -2,6 +2,7 @@
 
 mod convert;
 mod inspect;
+mod run;
 mod validate;
 
 use std::{
@@ -25,6 +26,12 @@ enum Command {
     Convert(convert::Arguments),
     Inspect(inspect::Arguments),
     Validate(validate::Arguments),
+    /// Deliver what arrives, as `converter.toml` says, until SIGTERM
+    Run(run::Arguments),
+    /// Check the configuration
+    Check(run::Arguments),
+    /// Let come again what was put aside
+    Retry(run::Arguments),
 }
 
 /// Runs the command that the arguments ask for (the first is the program's name) and says how it ended.
@@ -37,6 +44,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
         Command::Convert(arguments) => convert::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => run::check(&arguments),
+        Command::Retry(arguments) => run::retry(&arguments),
     }
 }
 

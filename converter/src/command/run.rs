@@ -1,0 +1,100 @@
+//! `flowlake-converter run`, `check` and `retry`: the service, whether it could run, and what it put aside.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use flowlake_common::outcome::Outcome;
+
+use super::say;
+use crate::service::{
+    self, Ended, Parked,
+    config::{Config, DEFAULT_PATH, From, LakePlace, Location},
+};
+
+/// Options of `run`, `check` and `retry`
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+fn read(arguments: &Arguments) -> Result<Config, Outcome> {
+    Config::read(&arguments.config).map_err(|error| {
+        say(&error.to_string());
+        Outcome::Usage
+    })
+}
+
+/// Delivers what arrives until a signal ends it.
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let config = match read(arguments) {
+        Ok(config) => config,
+        Err(outcome) => return outcome,
+    };
+    match service::run(&config, &|event| say(&event.to_string())) {
+        Ok(Ended { rows, already_there, objects, inputs, parked, left }) => {
+            say(&format!(
+                "stopped\n{inputs:>12} inputs delivered\n{rows:>12} new rows\n{already_there:>12} rows already there\n\
+                 {objects:>12} lake files published\n{parked:>12} inputs parked\n{left:>12} inputs in hand, which come again"
+            ));
+            Outcome::Clean
+        }
+        Err(error) => {
+            say(&format!("{error:#}"));
+            Outcome::Failed
+        }
+    }
+}
+
+/// Reads the configuration and says what it means.
+pub(super) fn check(arguments: &Arguments) -> Outcome {
+    let config = match read(arguments) {
+        Ok(config) => config,
+        Err(outcome) => return outcome,
+    };
+    let mut outcome = Outcome::Clean;
+    for input in &config.inputs {
+        let (what, path) = match &input.from {
+            From::Spool(path) => ("spool", path),
+            From::Folder(path) => ("folder", path),
+        };
+        let there = if path.is_dir() { "" } else { ": not there now; it would be waited for" };
+        say(&format!("inputs.{}: {what} {}{there}", input.name, path.display()));
+    }
+    let lake = match &config.lake.place {
+        LakePlace::At(Location::Directory(folder)) => folder.display().to_string(),
+        LakePlace::At(Location::S3(url)) => url.to_string(),
+        LakePlace::SecurityLake => {
+            outcome = Outcome::Failed;
+            "Security Lake, which is not written yet".to_owned()
+        }
+    };
+    say(&format!("{}: good; rows go to {lake}", arguments.config.display()));
+    outcome
+}
+
+/// Lets come again what was put aside.
+pub(super) fn retry(arguments: &Arguments) -> Outcome {
+    let config = match read(arguments) {
+        Ok(config) => config,
+        Err(outcome) => return outcome,
+    };
+    let parked = Parked::of(&config.state);
+    let retried = parked.list().and_then(|inputs| {
+        for input in &inputs {
+            parked.retry(input)?;
+            say(&format!("inputs.{}: {} comes again; it was parked: {}", input.from, input.name, input.why));
+        }
+        Ok(inputs.len())
+    });
+    match retried {
+        Ok(0) => say("nothing is parked"),
+        Ok(count) => say(&format!("{count} inputs come again; a service that runs takes them within seconds")),
+        Err(error) => {
+            say(&format!("{}: {error}", config.state.display()));
+            return Outcome::Failed;
+        }
+    }
+    Outcome::Clean
+}

@@ -1,0 +1,16 @@
+//! The service: what arrives is put into batches and delivered, each record once, until a signal.
+//!
+//! Owns the order of things: an input is hashed, asked for in the ledger, held, converted with others, published, and only then let go
+//! of. Speaks in [`Event`]s.
+
+pub mod config;
+mod event;
+mod held;
+mod parked;
+mod run;
+mod stop;
+mod work;
+
+pub use event::{Event, Say};
+pub use parked::{Parked, ParkedInput};
+pub use run::{Ended, run};

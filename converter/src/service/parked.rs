@@ -1,0 +1,133 @@
+//! Inputs that are put aside: with the reason, until somebody retries them. Nothing is given up by itself.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use flowlake_common::aside::{self, Existing};
+
+use super::held::Held;
+use crate::source::Owned;
+
+/// What the names of files that say why end with.
+const REASON: &str = ".reason";
+
+/// The folder of inputs that are parked, and the one of those that come again.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    state: PathBuf,
+}
+
+/// An input that is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedInput {
+    /// The configuration's input that it came from.
+    pub from: String,
+    /// Its SHA-256.
+    pub hash: String,
+    /// Its name when it came.
+    pub name: String,
+    /// Why it is parked.
+    pub why: String,
+}
+
+impl Parked {
+    /// Below the converter's state.
+    #[must_use]
+    pub fn of(state: &Path) -> Self {
+        Self { state: state.to_owned() }
+    }
+
+    fn folder(&self, from: &str) -> PathBuf {
+        self.state.join("parked").join(from)
+    }
+
+    /// Where inputs come again from.
+    #[must_use]
+    pub fn again(&self, from: &str) -> PathBuf {
+        self.state.join("again").join(from)
+    }
+
+    /// Whether an input is parked.
+    #[must_use]
+    pub fn has(&self, from: &str, hash: &str) -> bool {
+        self.folder(from).join(format!("{hash}{REASON}")).exists()
+    }
+
+    /// Parks an input. What is ours moves here; the reason is there first.
+    pub(super) fn park(&self, from: &str, held: &Held, why: &str) -> io::Result<()> {
+        let folder = self.folder(from);
+        fs::create_dir_all(&folder)?;
+        let hash = &held.input.hash;
+        let name = held.input.name.replace('\n', " ");
+        let reason = folder.join(format!("{hash}{REASON}"));
+        aside::write_durably(&reason, ".new-", Existing::Replace, |out| {
+            io::Write::write_all(out, format!("{name}\n{why}\n").as_bytes())
+        })?;
+        if let Owned::Claimed(claim) = &held.owned {
+            move_durably(claim.path(), &folder.join(hash))?;
+        }
+        Ok(())
+    }
+
+    /// What is parked, sorted.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn list(&self) -> io::Result<Vec<ParkedInput>> {
+        let mut all = Vec::new();
+        let parked = self.state.join("parked");
+        if !parked.exists() {
+            return Ok(all);
+        }
+        for folder in fs::read_dir(parked)? {
+            let folder = folder?;
+            for entry in fs::read_dir(folder.path())? {
+                let entry = entry?;
+                let file = entry.file_name().to_string_lossy().into_owned();
+                let Some(hash) = file.strip_suffix(REASON) else {
+                    continue;
+                };
+                let text = fs::read_to_string(entry.path())?;
+                let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
+                all.push(ParkedInput {
+                    from: folder.file_name().to_string_lossy().into_owned(),
+                    hash: hash.to_owned(),
+                    name: name.to_owned(),
+                    why: why.trim_end().to_owned(),
+                });
+            }
+        }
+        all.sort_by(|one, other| (&one.from, &one.name).cmp(&(&other.from, &other.name)));
+        Ok(all)
+    }
+
+    /// Lets an input come again.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn retry(&self, input: &ParkedInput) -> io::Result<()> {
+        let (folder, again) = (self.folder(&input.from), self.again(&input.from));
+        let file = folder.join(&input.hash);
+        if file.exists() {
+            fs::create_dir_all(&again)?;
+            move_durably(&file, &again.join(&input.hash))?;
+        }
+        fs::remove_file(folder.join(format!("{}{REASON}", input.hash)))
+    }
+}
+
+/// Moves a file, to another file system too: it is at one of the two places at every instant.
+fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            aside::write_durably(to, ".new-", Existing::Replace, |out| {
+                io::copy(&mut File::open(from)?, out).map(drop)
+            })?;
+            fs::remove_file(from)
+        }
+        moved => moved,
+    }
+}

@@ -1,0 +1,395 @@
+//! The service's loop: once a second what arrived is taken in and what is due is delivered.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use flowlake_common::{progress::Progress, time};
+
+use super::{
+    config::{Config, From, InputConfig, LakePlace, Location},
+    event::{Event, Say},
+    held::{Backoff, Held},
+    parked::Parked,
+    stop::Stop,
+    work::{Around, Step, Work},
+};
+use crate::{
+    aws::Aws,
+    batch::{Input, NoInput, Opened},
+    deliver::{Bucket, Directory, Root, Store},
+    failure::Failure,
+    ocsf::Mapping,
+    source::{Arrival, Folder, Owned, SpoolFiles},
+};
+
+/// Files that are in hand of one input at once: beyond, they are left where they are.
+const MAX_HELD: usize = 8192;
+/// Seconds between two looks at a folder.
+const LOOK_EVERY: i64 = 5;
+const SECOND: i64 = 1_000_000;
+/// Seconds that a clock may be wrong before it is said. Signatures are good for 900.
+const CLOCK_WRONG: i64 = 60;
+
+/// What a run counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// New rows.
+    pub rows: u64,
+    /// Rows that were there.
+    pub already_there: u64,
+    /// New objects.
+    pub objects: u64,
+    /// Inputs that were delivered.
+    pub inputs: u64,
+    /// Inputs that were parked.
+    pub parked: u64,
+    /// Inputs in hand that were not delivered; they come again.
+    pub left: u64,
+}
+
+/// Where the files of one input come from.
+struct Coming {
+    spool: Option<SpoolFiles>,
+    folder: Option<Folder>,
+    /// What was parked, and comes again.
+    again: SpoolFiles,
+    looked_us: i64,
+    failing: bool,
+}
+
+struct Service<'a> {
+    config: &'a Config,
+    say: Say<'a>,
+    root: Root,
+    aws: Option<Aws>,
+    coming: Vec<Coming>,
+    works: Vec<Work>,
+    /// Inputs that could not be looked at yet.
+    unsorted: VecDeque<(usize, Arrival)>,
+    retry_us: i64,
+    backoff: Backoff,
+    parked: Parked,
+    /// What is parked and stays where it is: it comes again when the reason is gone.
+    parked_kept: Vec<(usize, String, PathBuf)>,
+    rejects: PathBuf,
+    clock_said: bool,
+    ended: Ended,
+}
+
+/// Delivers what arrives, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot begin.
+pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
+    let stop = Stop::on_signals()?;
+    fs::create_dir_all(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
+    let _lock = lock(&config.state)?;
+    let (root, aws) = root(config)?;
+    let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
+    let mut service = Service {
+        config,
+        say,
+        root,
+        aws,
+        coming,
+        works: Vec::new(),
+        unsorted: VecDeque::new(),
+        retry_us: i64::MIN,
+        backoff: Backoff::default(),
+        parked: Parked::of(&config.state),
+        parked_kept: Vec::new(),
+        rejects: config.state.join("rejects"),
+        clock_said: false,
+        ended: Ended::default(),
+    };
+    let mut is_start = true;
+    loop {
+        service.arrivals();
+        service.sort();
+        service.deliver(is_start);
+        is_start = false;
+        if stop.wait(Duration::from_secs(1)) {
+            break;
+        }
+    }
+    let held = |work: &Work| (0..config.inputs.len()).map(|from| work.held_of(from) as u64).sum::<u64>();
+    service.ended.left = service.works.iter().map(held).sum::<u64>() + service.unsorted.len() as u64;
+    Ok(service.ended)
+}
+
+/// The lake, and the way to AWS where it is needed.
+fn root(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
+    let is_s3 = |location: &Location| matches!(location, Location::S3(_));
+    let needs_aws = match &config.lake.place {
+        LakePlace::At(location) => is_s3(location),
+        LakePlace::SecurityLake => true,
+    } || config.lake.ledger.as_ref().is_some_and(is_s3);
+    let aws = if needs_aws { Some(Aws::new(config.aws.clone())?) } else { None };
+    let aside = aside_folder(&config.state)?;
+    let store = |location: &Location| -> anyhow::Result<Store> {
+        Ok(match location {
+            Location::Directory(folder) => Store::Directory(Directory::new(folder.clone())),
+            Location::S3(url) => {
+                let aws = aws.as_ref().context("no way to AWS")?;
+                Store::S3(Box::new(Bucket::new(aws.clone(), aws.s3(None, None), url.clone())))
+            }
+        })
+    };
+    let root = match &config.lake.place {
+        LakePlace::At(Location::Directory(folder)) => Root::directory(folder)?,
+        LakePlace::At(Location::S3(url)) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &aside),
+        LakePlace::SecurityLake => bail!("[lake] path: Security Lake is not written yet"),
+    };
+    let root = match &config.lake.ledger {
+        Some(location) => root.with_ledger(store(location)?),
+        None => root,
+    };
+    Ok((root, aws))
+}
+
+/// The folder for files not yet published. What a killed process left there is nobody's.
+fn aside_folder(state: &Path) -> anyhow::Result<PathBuf> {
+    let folder = state.join("aside");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    flowlake_common::aside::remove_stale(&folder, "part-");
+    Ok(folder)
+}
+
+fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
+    let again = Parked::of(&config.state).again(&input.name);
+    fs::create_dir_all(&again).with_context(|| format!("cannot make {}", again.display()))?;
+    let (mut spool, mut folder) = (None, None);
+    match &input.from {
+        From::Spool(path) => spool = Some(SpoolFiles::new(path)),
+        From::Folder(path) => {
+            let seen = config.state.join("seen");
+            fs::create_dir_all(&seen).with_context(|| format!("cannot make {}", seen.display()))?;
+            let log = seen.join(&input.name);
+            folder = Some(Folder::open(path, &log).with_context(|| format!("cannot read {}", log.display()))?);
+        }
+    }
+    Ok(Coming { spool, folder, again: SpoolFiles::new(&again), looked_us: i64::MIN / 2, failing: false })
+}
+
+impl Service<'_> {
+    /// Takes in what arrived, as far as there is room.
+    fn arrivals(&mut self) {
+        self.unpark();
+        let now_us = time::monotonic_us();
+        for from in 0..self.coming.len() {
+            let in_hand = self.works.iter().map(|work| work.held_of(from)).sum::<usize>()
+                + self.unsorted.iter().filter(|(of, _)| *of == from).count();
+            let Some(room) = MAX_HELD.checked_sub(in_hand).filter(|room| *room > 0) else {
+                continue;
+            };
+            let coming = &mut self.coming[from];
+            let mut trouble = Vec::new();
+            for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
+                match spool.arrivals(room) {
+                    Ok(arrivals) => self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival))),
+                    Err(error) => trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name)),
+                }
+            }
+            if let Some(folder) = coming.folder.as_mut().filter(|_| now_us - coming.looked_us >= LOOK_EVERY * SECOND) {
+                coming.looked_us = now_us;
+                let found = folder.look(room, &[&self.config.state]);
+                self.unsorted.extend(found.arrivals.into_iter().map(|arrival| (from, arrival)));
+                trouble.extend(found.errors);
+                for path in found.grown {
+                    (self.say)(&Event::Grown { path });
+                }
+            }
+            // Said once, until it works again.
+            if !coming.failing {
+                trouble.iter().for_each(|message| (self.say)(&Event::Trouble { message: message.clone() }));
+            }
+            coming.failing = !trouble.is_empty();
+        }
+    }
+
+    /// Finds out what the inputs are that arrived, and into which source of the lake they go.
+    fn sort(&mut self) {
+        if self.retry_us > time::monotonic_us() {
+            return;
+        }
+        while let Some((from, arrival)) = self.unsorted.pop_front() {
+            if let Err(unsorted) = self.sort_one(from, arrival) {
+                let (arrival, failure) = *unsorted;
+                let seconds = self.backoff.next(time::now_us().unsigned_abs());
+                self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
+                let who = format!("inputs.{}", self.config.inputs[from].name);
+                (self.say)(&Event::Waiting { who, failure, seconds });
+                self.unsorted.push_front((from, arrival));
+                return;
+            }
+        }
+        self.backoff = Backoff::default();
+    }
+
+    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Failure)>> {
+        let config = &self.config.inputs[from];
+        let unread = |error: std::io::Error| Failure::of_disk(format!("cannot read {}", arrival.name), &error);
+        let hash = match arrival.file.sha256() {
+            Ok(hash) => hash,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let failure = unread(error);
+                return Err(Box::new((arrival, failure)));
+            }
+        };
+        if let Owned::Kept(path) = &arrival.owned
+            && self.parked.has(&config.name, &hash)
+        {
+            self.parked_kept.push((from, hash, path.clone()));
+            return Ok(());
+        }
+        let opened = Opened::open(&arrival.file, &arrival.name, &config.settings, &Progress::hidden());
+        let mapping = match opened {
+            Ok(Ok(opened)) => Ok(opened.mapping),
+            Ok(Err(NoInput::Empty)) => {
+                self.let_go(from, &arrival.owned, &arrival.name);
+                return Ok(());
+            }
+            Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),
+            Err(error) => {
+                let failure = unread(std::io::Error::other(format!("{error:#}")));
+                return Err(Box::new((arrival, failure)));
+            }
+        };
+        let Arrival { file, name, owned } = arrival;
+        let held = Held { input: Input { file, hash, name }, from, owned };
+        let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
+        let place = match mapping.map(|mapping| self.work(from, mapping)) {
+            Err(why) => {
+                self.park(held, &why);
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                return match error.downcast::<Failure>() {
+                    Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), failure))),
+                    Ok(failure) => {
+                        self.park(held, &failure.to_string());
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.park(held, &format!("{error:#}"));
+                        Ok(())
+                    }
+                };
+            }
+            Ok(Ok(place)) => place,
+        };
+        let mut step = Step::default();
+        let taken = self.works[place].take(held, &mut step);
+        self.finish(step);
+        taken.map_err(|untaken| {
+            let (held, failure) = *untaken;
+            Box::new((back(held), failure))
+        })
+    }
+
+    /// The place of the lake's source for these rows.
+    fn work(&mut self, from: usize, mapping: Mapping) -> anyhow::Result<usize> {
+        let source = self.config.inputs[from].source.as_deref().unwrap_or(mapping.origin.source());
+        let is_it = |work: &Work| work.source == source && work.mapping == mapping;
+        if let Some(place) = self.works.iter().position(is_it) {
+            return Ok(place);
+        }
+        let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
+        let lake = self.root.source(source, &kind)?;
+        self.works.push(Work::new(source.to_owned(), mapping, lake));
+        Ok(self.works.len() - 1)
+    }
+
+    fn deliver(&mut self, is_start: bool) {
+        let (wait, max_bytes) = (self.config.lake.wait, self.config.lake.max_bytes);
+        for place in 0..self.works.len() {
+            let around = Around { inputs: &self.config.inputs, rejects: &self.rejects, wait, max_bytes, is_start };
+            let step = self.works[place].step(&around);
+            self.finish(step);
+        }
+        let ahead = self.aws.as_ref().map_or(0, |aws| aws.clock().ahead());
+        let is_wrong = ahead.abs() > CLOCK_WRONG;
+        if is_wrong && !self.clock_said {
+            (self.say)(&Event::Clock { ahead });
+        }
+        self.clock_said = is_wrong;
+    }
+
+    /// Lets go of what was delivered, puts aside what is refused, and says what happened.
+    fn finish(&mut self, step: Step) {
+        let Step { done, again, parked, events, rows, already_there, objects } = step;
+        self.ended.rows += rows;
+        self.ended.already_there += already_there;
+        self.ended.objects += objects;
+        for event in &events {
+            (self.say)(event);
+        }
+        for held in done {
+            self.ended.inputs += 1;
+            self.let_go(held.from, &held.owned, &held.input.name);
+        }
+        for held in again {
+            let Held { input, from, owned } = held;
+            self.unsorted.push_back((from, Arrival { file: input.file, name: input.name, owned }));
+        }
+        for (held, why) in parked {
+            self.park(held, &why);
+        }
+    }
+
+    fn let_go(&mut self, from: usize, owned: &Owned, name: &str) {
+        let gone = match owned {
+            Owned::Claimed(claim) => match claim.done() {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            Owned::Kept(path) => self.coming[from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
+        };
+        if let Err(error) = gone {
+            (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
+        }
+    }
+
+    fn park(&mut self, held: Held, why: &str) {
+        let from = &self.config.inputs[held.from].name;
+        (self.say)(&Event::Parked { name: held.input.name.clone(), why: why.to_owned() });
+        self.ended.parked += 1;
+        if let Err(error) = self.parked.park(from, &held, why) {
+            (self.say)(&Event::Trouble { message: format!("{}: cannot be parked: {error}", held.input.name) });
+        } else if let Owned::Kept(path) = held.owned {
+            self.parked_kept.push((held.from, held.input.hash, path));
+        }
+    }
+
+    /// What is parked no more comes again.
+    fn unpark(&mut self) {
+        let (parked, inputs, coming) = (&self.parked, &self.config.inputs, RefCell::new(&mut self.coming));
+        self.parked_kept.retain(|(from, hash, path)| {
+            let stays = parked.has(&inputs[*from].name, hash);
+            if !stays && let Some(folder) = &mut coming.borrow_mut()[*from].folder {
+                folder.again(path);
+            }
+            stays
+        });
+    }
+}
+
+/// Only one service may have this state: what is parked and seen is its own.
+fn lock(state: &Path) -> anyhow::Result<File> {
+    let path = state.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another converter has {}; give each a `state` of its own", state.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}

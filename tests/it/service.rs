@@ -1,0 +1,334 @@
+//! The converter's service: what arrives in a spool and in folders is in the lake, each record once, whatever is killed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    thread,
+    time::Duration,
+};
+
+use flowlake_common::{
+    spool::{Limits, Spool},
+    time,
+};
+use flowlake_converter::deliver::{Directory, Ledger, State, Store};
+
+use crate::support::{Ran, converter, lake_files, loudly, rows, run, write};
+
+const HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
+
+/// A record that no other test file has: its number is its bytes.
+fn record(number: u64) -> String {
+    format!("2 123456789012 eni-1 10.0.0.1 10.0.0.2 1 443 6 1 {number} 1718530010 1718530070 ACCEPT OK region")
+}
+
+/// A flow log file of so many records from a number on.
+fn file(first: u64, count: u64) -> String {
+    let lines: String = (first..first + count).map(|number| format!("{}\n", record(number))).collect();
+    format!("{HEADER} region\n{lines}").replace("OK region", "OK us-east-1")
+}
+
+/// How often each record is in a lake, by its number.
+fn counts(lake: &Path) -> BTreeMap<u64, u32> {
+    let mut counts = BTreeMap::new();
+    // Only what is published: beside it files come and go.
+    for row in rows(&lake.join("ext")) {
+        let bytes = row.split("bytes: ").nth(1).and_then(|rest| rest.split('}').next()).expect("a row has bytes");
+        *counts.entry(bytes.parse().expect("a number")).or_default() += 1;
+    }
+    counts
+}
+
+#[track_caller]
+fn each_once(lake: &Path, records: u64) {
+    let counts = counts(lake);
+    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).take(5).collect();
+    let missing: Vec<u64> = (0..records).filter(|number| !counts.contains_key(number)).take(5).collect();
+    assert!(twice.is_empty() && missing.is_empty(), "twice: {twice:?}, missing: {missing:?}");
+    assert_eq!(counts.len() as u64, records);
+}
+
+/// A folder with a configuration in it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.path("spool")).unwrap();
+        fs::create_dir(place.path("folder")).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A configuration with a state of its own, one lake, the spool and the folder.
+    fn config(&self, name: &str, lake: &str) -> PathBuf {
+        let root = self.0.path().display();
+        let text = format!(
+            "state = \"{root}/{name}\"\n[lake]\npath = \"{root}/lake\"\n{lake}\n[inputs.agent]\nspool = \"{root}/spool\"\n\
+             [inputs.cloud]\nfolder = \"{root}/folder\"\norigin = \"on-premises\"\n"
+        );
+        write(self.0.path(), &format!("{name}.toml"), text.as_bytes())
+    }
+
+    fn start(&self, config: &Path) -> Service {
+        let said = config.with_extension("said");
+        let log = fs::File::options().create(true).append(true).open(&said).unwrap();
+        let mut command = converter();
+        command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Service { child: command.spawn().unwrap(), said }
+    }
+
+    /// Puts a file into the spool, as the agent does.
+    fn put(&self, name: &str, content: &str) {
+        let spool = Spool::open(&self.path("spool"), Limits::default()).unwrap();
+        spool.put(name, |out| out.write_all(content.as_bytes())).unwrap();
+    }
+
+    /// Puts a finished file into the folder.
+    fn give(&self, name: &str, content: &str) {
+        let path = write(&self.path("folder"), name, content.as_bytes());
+        let before = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(time::now()).unwrap() - 60);
+        fs::File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
+    }
+
+    /// Files of the spool, claimed or not.
+    fn in_spool(&self) -> usize {
+        let tree = crate::support::tree(&self.path("spool"));
+        tree.keys().filter(|name| !name.ends_with("lock")).count()
+    }
+}
+
+/// A service that runs; killed when it is dropped.
+struct Service {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Service {
+    fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        for _ in 0..1200 {
+            if is_so() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{what} did not come in two minutes:\n{}", self.said());
+    }
+
+    fn wait_for(&self, text: &str) {
+        self.wait_until(text, || self.said().contains(text));
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as systemd does.
+    fn stop(mut self) -> String {
+        let id = self.child.id().to_string();
+        run(std::process::Command::new("kill").args(["-TERM", &id])).ended(0);
+        assert!(self.child.wait().unwrap().success(), "{}", self.said());
+        self.said()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_arrives_is_in_the_lake_once_and_what_cannot_be_read_is_parked() {
+    let place = Place::new();
+    let config = place.config("one", "batch-seconds = 1");
+    run(converter().args(["check", "--config"]).arg(&config)).ended(0).says("good");
+    place.put("a", &file(0, 10));
+    place.put("b", &file(10, 10));
+    place.put("nothing", "");
+    place.put("junk", "no flow log\n");
+    place.give("sub/c.log", &file(20, 10));
+    place.give("copy.log", &file(0, 10));
+    let service = place.start(&config);
+    service.wait_until("30 rows", || counts(&place.path("lake")).len() == 30);
+    service.wait_for("junk: not delivered: ");
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    // A file that grows is said, and not delivered twice.
+    place.give("sub/c.log", &file(20, 11));
+    service.wait_for("c.log: grew after it was delivered");
+    let said = service.stop();
+    assert!(said.contains("inputs parked"), "{said}");
+    each_once(&place.path("lake"), 30);
+    // What is in hand of a service is not remembered by it alone.
+    let service = place.start(&config);
+    place.put("d", &file(30, 5));
+    service.wait_until("35 rows", || counts(&place.path("lake")).len() == 35);
+    // Mended, it comes again.
+    let ran = run(converter().args(["retry", "--config"]).arg(&config)).ended(0);
+    ran.says("junk comes again").says("1 inputs come again");
+    service.wait_until("it comes again", || service.said().matches("not delivered: ").count() == 2);
+    service.stop();
+    each_once(&place.path("lake"), 35);
+    run(converter().arg("validate").arg(place.path("lake"))).ended(0);
+    let rows: Vec<String> = rows(&place.path("lake"));
+    assert!(rows.iter().all(|row| row.contains("external_123456789012")));
+}
+
+/// Killed at any moment, again and again, while files arrive: afterwards each record is there once.
+#[test]
+fn a_service_that_is_killed_loses_nothing_and_doubles_nothing() {
+    const FILES: u64 = 40;
+    const RECORDS: u64 = 25;
+    let rounds = if std::env::var_os("FLOWLAKE_SOAK").is_some() { 100 } else { 5 };
+    let place = Place::new();
+    let config = place.config("one", "batch-seconds = 0\nbatch-mib = 1");
+    let (mut kills, mut next) = (0, 0);
+    // No two runs alike, and every one can be repeated.
+    let mut random = time::now_us().unsigned_abs();
+    loudly(&format!("killed services: seed {random}"));
+    for _ in 0..rounds {
+        for number in next..next + FILES {
+            let content = file(number * RECORDS, RECORDS);
+            if number % 3 == 0 {
+                place.give(&format!("{number}.log"), &content);
+            } else {
+                place.put(&format!("{number:06}"), &content);
+            }
+            if number % 4 == 0 {
+                let service = place.start(&config);
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                thread::sleep(Duration::from_millis(random >> 33 & 511));
+                service.kill();
+                kills += 1;
+            }
+        }
+        next += FILES;
+    }
+    let service = place.start(&config);
+    service.wait_until("all records", || counts(&place.path("lake")).len() as u64 == next * RECORDS);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    each_once(&place.path("lake"), next * RECORDS);
+    run(converter().arg("validate").arg(place.path("lake"))).ended(0);
+    let objects = lake_files(&place.path("lake")).len();
+    loudly(&format!(
+        "killed services: {rounds} rounds, {kills} kills, {} rows in {objects} objects, each once",
+        next * RECORDS
+    ));
+}
+
+/// Three converters on one spool and one folder, one of them killed: they share a ledger.
+#[test]
+fn converters_share_their_inputs() {
+    let place = Place::new();
+    let services: Vec<Service> =
+        ["one", "two", "three"].map(|name| place.start(&place.config(name, "batch-seconds = 1"))).into();
+    for number in 0..60 {
+        let content = file(number * 10, 10);
+        if number % 2 == 0 {
+            place.give(&format!("{number}.log"), &content);
+        } else {
+            place.put(&format!("{number:03}"), &content);
+        }
+        thread::sleep(Duration::from_millis(30));
+    }
+    let mut services = services.into_iter();
+    services.next().unwrap().kill();
+    let others: Vec<Service> = services.collect();
+    others[0].wait_until("all records", || counts(&place.path("lake")).len() == 600);
+    others[0].wait_until("an empty spool", || place.in_spool() == 0);
+    others.into_iter().for_each(|service| drop(service.stop()));
+    each_once(&place.path("lake"), 600);
+}
+
+/// A batch of A and B was begun, and then A is gone: B is delivered with C. Come back, A is delivered too. And a batch of which an
+/// object is there, with other bytes than this build would write.
+#[test]
+fn batches_that_are_formed_anew_double_nothing() {
+    let place = Place::new();
+    let [a, b, c] = [file(0, 5), file(5, 5), file(10, 5)];
+    let hash = |content: &str| flowlake_common::hash::sha256(content.as_bytes());
+    let ledger = || {
+        let store = Store::Directory(Directory::new(place.path("lake/.flowlake/ledger")));
+        Ledger::new(store, "flowlake_agent")
+    };
+    let begun = ledger().begin(&[hash(&a), hash(&b)]).unwrap();
+    assert_eq!(ledger().members(&begun).unwrap().len(), 2);
+    place.put("b", &b);
+    place.put("c", &c);
+    let config = place.config("one", "batch-seconds = 1");
+    let service = place.start(&config);
+    service.wait_until("B and C", || counts(&place.path("lake")).len() == 10);
+    place.put("a", &a);
+    service.wait_until("A", || counts(&place.path("lake")).len() == 15);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    each_once(&place.path("lake"), 15);
+
+    // Published, but not written down as done; and what is there was written by another build.
+    let d = file(15, 5);
+    place.put("d", &d);
+    let service = place.start(&config);
+    service.wait_until("D", || counts(&place.path("lake")).len() == 20);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    let batch = ledger().batch_of(&hash(&d)).unwrap().unwrap();
+    assert!(matches!(ledger().state(&batch).unwrap(), State::Done(_)));
+    fs::remove_file(place.path("lake/.flowlake/ledger/flowlake_agent/done").join(&batch)).unwrap();
+    let object =
+        lake_files(&place.path("lake")).into_iter().find(|path| path.to_string_lossy().contains(&batch)).unwrap();
+    let other = written_again(&object);
+    place.put("d", &d);
+    let service = place.start(&config);
+    service.wait_for("5 rows were there");
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    each_once(&place.path("lake"), 20);
+    assert_eq!(fs::read(&object).unwrap(), other);
+}
+
+/// Writes a lake file again with other bytes: rows and what it says of itself are the same.
+fn written_again(path: &Path) -> Vec<u8> {
+    use parquet::{
+        arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+        file::properties::WriterProperties,
+    };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned();
+    let schema = builder.schema().clone();
+    let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+    for batch in builder.build().unwrap() {
+        writer.write(&batch.unwrap()).unwrap();
+    }
+    let bytes = writer.into_inner().unwrap();
+    assert_ne!(bytes, fs::read(path).unwrap());
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused() {
+    let place = Place::new();
+    let config = write(place.0.path(), "c.toml", b"[lake]\npath = \"/x\"\nregoin = \"y\"\n");
+    let ran: Ran = run(converter().args(["run", "--config"]).arg(&config)).ended(64);
+    ran.says("c.toml:3: regoin: unknown field");
+    let state = place.config("one", "");
+    let service = place.start(&state);
+    service.wait_until("its lock", || place.path("one/lock").exists());
+    thread::sleep(Duration::from_millis(300));
+    run(converter().args(["run", "--config"]).arg(&state)).ended(1).says("another converter");
+}
