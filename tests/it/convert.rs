@@ -249,6 +249,27 @@ fn an_input_that_was_rejected_whole_comes_from_its_rejects_only() {
 }
 
 /// gzip in blocks, as bgzip packs, cuts lines anywhere.
+/// What was refused leaves no rejects, and copies of one input leave the same: converted, they would be rows that come twice.
+#[test]
+fn rejects_are_those_of_what_was_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "version account-id srcaddr dstaddr start\n2 unknown 10.0.0.1 10.0.0.2 1700000000\n".to_owned();
+    let input = write(folder.path(), "input", text.as_bytes());
+    let copy = write(folder.path(), "copy", text.as_bytes());
+    let (lake, rejects) = (folder.path().join("lake"), folder.path().join("lake.rejects"));
+    let with_account = ["--region", "r", "--account-id", "123456789012"];
+    convert(std::slice::from_ref(&input), &lake, &with_account).ended(0);
+    convert(std::slice::from_ref(&input), &lake, &with_account[..2]).ended(1).says("it was delivered before");
+    assert_eq!(tree(&rejects).len(), 0);
+
+    let lake = folder.path().join("other");
+    convert(&[input, copy], &lake, &with_account[..2]).ended(1);
+    let kept = lake.with_extension("rejects");
+    assert_eq!(tree(&kept).len(), 1);
+    convert(&[kept], &lake, &with_account).ended(0);
+    assert_eq!(rows(&lake).len(), 1);
+}
+
 #[test]
 fn blocks_of_gzip_are_one_text() {
     let folder = tempfile::tempdir().unwrap();

@@ -254,7 +254,7 @@ fn a_header_may_have_many_names_that_are_not_known() {
         r#""start","srcaddr","dstaddr","srcport","dstport","account_id","_col3""#,
         r#""start", "srcaddr", "dstaddr", "srcport", "dstport", "account_id", "$path""#,
     ] {
-        let text = of_header(header, r#""1718530010","10.0.0.1","10.0.0.2","1","443","123456789012","77""#);
+        let text = of_header(header, r#""1718530010", "10.0.0.1","10.0.0.2","1","443","123456789012","77""#);
         assert_eq!(ports(header, text.as_bytes(), &[]), (vec![1], 0));
     }
     let text = of_header(r#""_index","_id","message""#, &format!(r#""logs","1","{}""#, line(1)));
@@ -373,6 +373,7 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
             vec![1, 2],
         ),
         ("a version that a format does not have", format!("{}\n{}\n", line(1), line(2).replacen('2', "3", 1)), vec![1]),
+        ("a sentence with names of fields", format!("{}\nWARN record lacks srcaddr dstaddr start and end\n{}", line(1), line(2)), vec![1, 2]),
         ("a sentence first", format!("failed to start service\n{}", lines(1..3)), vec![1, 2]),
         (
             "a sentence of as many words between",

@@ -166,22 +166,28 @@ fn what_arrives_is_in_the_lake_once_and_what_cannot_be_read_is_parked() {
     service.wait_until("30 rows", || counts(&place.path("lake")).len() == 30);
     service.wait_for("junk: not delivered: ");
     service.wait_until("an empty spool", || place.in_spool() == 0);
+    // What is taken away before it is looked at, or after, is not taken for what comes in its place.
+    place.give("sub/e.log", &file(30, 5));
+    service.wait_until("35 rows", || counts(&place.path("lake")).len() == 35);
+    fs::remove_file(place.path("folder/sub/e.log")).unwrap();
+    place.give("sub/f.log", &file(35, 6));
+    service.wait_until("41 rows", || counts(&place.path("lake")).len() == 41);
     // A file that grows is said, and not delivered twice.
     place.give("sub/c.log", &file(20, 11));
     service.wait_for("c.log: grew after it was delivered");
     let said = service.stop();
     assert!(said.contains("inputs parked"), "{said}");
-    each_once(&place.path("lake"), 30);
+    each_once(&place.path("lake"), 41);
     // What is in hand of a service is not remembered by it alone.
     let service = place.start(&config);
-    place.put("d", &file(30, 5));
-    service.wait_until("35 rows", || counts(&place.path("lake")).len() == 35);
+    place.put("d", &file(41, 5));
+    service.wait_until("46 rows", || counts(&place.path("lake")).len() == 46);
     // Mended, it comes again.
     let ran = run(converter().args(["retry", "--config"]).arg(&config)).ended(0);
     ran.says("junk comes again").says("1 inputs come again");
     service.wait_until("it comes again", || service.said().matches("not delivered: ").count() == 2);
     service.stop();
-    each_once(&place.path("lake"), 35);
+    each_once(&place.path("lake"), 46);
     run(converter().arg("validate").arg(place.path("lake"))).ended(0);
     let rows: Vec<String> = rows(&place.path("lake"));
     assert!(rows.iter().all(|row| row.contains("external_123456789012")));

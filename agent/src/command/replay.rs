@@ -3,6 +3,7 @@
 //! Reads no clock and no identity of this machine: the same input and options give the same bytes.
 
 mod drops;
+mod fragments;
 mod input;
 mod settings;
 mod verdict;

@@ -133,12 +133,15 @@ impl Claim {
         self.path.file_name().unwrap_or_default()
     }
 
-    /// Everything in it is where it belongs: removes it.
+    /// Everything in it is where it belongs: removes it. What is gone already is well removed.
     ///
     /// # Errors
     /// When it cannot be removed. It comes again when this reader ended.
     pub fn done(&self) -> io::Result<()> {
-        fs::remove_file(&self.path)
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

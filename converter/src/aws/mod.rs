@@ -9,10 +9,8 @@ mod error;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
-};
-use aws_sdk_s3::config::{RuntimeComponents, SharedCredentialsProvider};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::RuntimeComponents;
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -60,21 +58,15 @@ impl Default for Settings {
     }
 }
 
-/// A role that is assumed, as whoever the credentials are of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// What its trust policy asks for beside who one is.
-    pub external_id: Option<String>,
-}
-
-/// The way to AWS.
+/// The way to AWS. Clones are the same way.
 #[derive(Debug, Clone)]
-pub struct Aws {
-    runtime: Arc<Runtime>,
+pub struct Aws(Arc<Way>);
+
+#[derive(Debug)]
+struct Way {
+    runtime: Runtime,
     config: SdkConfig,
-    settings: Arc<Settings>,
+    path_style: bool,
     clock: Arc<Clock>,
 }
 
@@ -89,7 +81,6 @@ impl Aws {
     /// When the settings cannot be used.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let clock = Arc::new(Clock::default());
         let attempt = Duration::from_secs(settings.timeout.max(1));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT.min(attempt))
@@ -111,47 +102,32 @@ impl Aws {
             loader = loader.endpoint_url(url);
         }
         let config = runtime.block_on(loader.load());
-        Ok(Self { runtime: Arc::new(runtime), config, settings: Arc::new(settings), clock })
+        Ok(Self(Arc::new(Way { runtime, config, path_style: settings.path_style, clock: Arc::default() })))
     }
 
     /// The Region that is asked, where anybody said one.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
-        self.config.region().map(Region::as_ref)
+        self.0.config.region().map(Region::as_ref)
     }
 
     /// How far this machine's clock is from the servers'.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.0.clock
     }
 
     /// Waits for a call.
     pub(crate) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
-        self.runtime.block_on(call)
+        self.0.runtime.block_on(call)
     }
 
-    /// A client for S3 in a Region, as oneself or in a role.
-    pub(crate) fn s3(&self, region: Option<&str>, role: Option<&Role>) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
-            .force_path_style(self.settings.path_style)
-            .interceptor(clock::Watch(self.clock.clone()));
-        if let Some(region) = region {
-            config = config.region(Region::new(region.to_owned()));
-        }
-        if let Some(role) = role {
-            config = config.credentials_provider(self.assumed(role));
-        }
+    /// A client for S3.
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.0.config)
+            .force_path_style(self.0.path_style)
+            .interceptor(clock::Watch(self.0.clock.clone()));
         aws_sdk_s3::Client::from_conf(config.build())
-    }
-
-    /// Credentials of a role; they are fetched anew before they expire.
-    fn assumed(&self, role: &Role) -> SharedCredentialsProvider {
-        let mut provider = AssumeRoleProvider::builder(&role.arn).session_name("flowlake").configure(&self.config);
-        if let Some(external_id) = &role.external_id {
-            provider = provider.external_id(external_id);
-        }
-        SharedCredentialsProvider::new(self.wait(provider.build()))
     }
 }
 

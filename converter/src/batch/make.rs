@@ -3,18 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context;
-use flowlake_common::{
-    progress::Progress,
-    vpc::{self, Header},
-};
+use flowlake_common::{progress::Progress, vpc};
 
 use super::{
     InputSettings,
     placement::{Cannot, Placer},
-    rejects::Rejects,
+    rejects::{Rejects, RejectsFile},
 };
 use crate::{
-    input::{self, FlowLog, InputFile, Item, Reject, Sensor, Source},
+    input::{self, FlowLog, InputFile, Item, Reject, Source},
     lake::{Stage, Staged},
     ocsf::Mapping,
 };
@@ -63,6 +60,8 @@ pub struct Made {
     pub rows: u64,
     /// Lines that could not be converted.
     pub rejects: u64,
+    /// They, a file for each input that has some: to be kept once it is certain that the rows are delivered.
+    pub rejects_files: Vec<RejectsFile>,
     /// Events of other kinds in logs of Suricata.
     pub others: u64,
     /// What a person should know, in order; something failed when there is any.
@@ -96,18 +95,6 @@ impl Opened {
             return Ok(Err(NoInput::Unplaced(missing)));
         }
         Ok(Ok(Self { log, mapping }))
-    }
-
-    /// Whose records it has.
-    #[must_use]
-    pub fn sensor(&self) -> Sensor {
-        self.log.sensor()
-    }
-
-    /// The header that was found first.
-    #[must_use]
-    pub fn header(&self) -> &Header {
-        self.log.header()
     }
 }
 
@@ -178,13 +165,7 @@ fn read(
     }
     made.rows += rows;
     made.rejects += rejects.count();
-    if let Some((count, path)) = rejects.finish()? {
-        made.messages.push(format!(
-            "{name}: {count} lines could not be converted; they are kept in {}; the lines there that are no comments can be \
-             corrected and converted",
-            path.display()
-        ));
-    }
+    made.rejects_files.extend(rejects.finish()?);
     if let Some(damage) = damaged {
         made.damages.push(format!("{name}: {damage}; the {rows} records before are in the lake"));
     }

@@ -6,6 +6,8 @@ mod make;
 mod placement;
 mod rejects;
 
+pub use rejects::RejectsFile;
+
 pub use make::{Changed, Input, Made, NoInput, Opened, make};
 
 use flowlake_common::vpc::Header;

@@ -11,14 +11,14 @@ use std::{
 
 use anyhow::Context;
 use flowlake_common::vpc::{Header, UNIT_SEPARATOR};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::input::{COMMENT, Reject};
 
 /// Reasons that are said on standard error, per input; the file has them all.
 const SAID: u64 = 5;
 
-/// The rejects of one input. A file is made for the first of them, and gets its name when the input is done.
+/// The rejects of one input. A file is made for the first of them.
 pub(super) struct Rejects<'a> {
     folder: &'a Path,
     input: &'a str,
@@ -47,31 +47,19 @@ impl<'a> Rejects<'a> {
         Ok((self.count <= SAID).then(|| format!("{}, line {line}: {reason}", self.input)))
     }
 
-    /// Gives the file its name and says where it is; `None` when there were no rejects.
-    pub(super) fn finish(self) -> anyhow::Result<Option<(u64, PathBuf)>> {
-        let Some(file) = self.file else {
+    /// Ends the file; `None` when there were no rejects.
+    pub(super) fn finish(self) -> anyhow::Result<Option<RejectsFile>> {
+        let Self { folder, input, hash, file, count, header: _ } = self;
+        let Some(file) = file else {
             return Ok(None);
         };
-        let keep = || -> io::Result<PathBuf> {
-            let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let to_disk = |file: BufWriter<NamedTempFile>| -> io::Result<TempPath> {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.as_file().sync_all()?;
-            // What is there may have been corrected by hand meanwhile, and stays.
-            for number in 0.. {
-                let again = if number == 0 { String::new() } else { format!(".{number}") };
-                let path = self.folder.join(format!("{}{again}.rejects", self.hash));
-                match file.persist_noclobber(&path) {
-                    Ok(_) => return Ok(path),
-                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
-                    Err(error) => return Err(error.error),
-                }
-                if fs::read(&path)? == fs::read(file.path())? {
-                    return Ok(path);
-                }
-            }
-            unreachable!("numbers do not end")
+            Ok(file.into_temp_path())
         };
-        let path = keep().with_context(|| format!("--rejects: cannot write in {}", self.folder.display()))?;
-        Ok(Some((self.count, path)))
+        let file = to_disk(file).with_context(|| format!("--rejects: cannot write in {}", folder.display()))?;
+        Ok(Some(RejectsFile { folder: folder.to_owned(), input: input.to_owned(), hash: hash.to_owned(), file, count }))
     }
 
     fn write(&mut self, reject: &Reject<'_>) -> io::Result<()> {
@@ -117,6 +105,58 @@ impl<'a> Rejects<'a> {
         }
         file.write_all(b"\n")
     }
+}
+
+/// The rejects of an input that was read. They get their name when it is certain that its rows are delivered: of what is refused, or was
+/// delivered otherwise, they would be rows that come twice.
+#[derive(Debug)]
+pub struct RejectsFile {
+    folder: PathBuf,
+    input: String,
+    hash: String,
+    /// Gone when dropped.
+    file: TempPath,
+    count: u64,
+}
+
+impl RejectsFile {
+    /// Gives the file its name; gives what to say of it.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn keep(&self) -> anyhow::Result<String> {
+        let Self { folder, input, hash, file, count } = self;
+        let keep = || -> io::Result<PathBuf> {
+            let mut number = 0_u32;
+            loop {
+                let again = if number == 0 { String::new() } else { format!(".{number}") };
+                let path = folder.join(format!("{hash}{again}.rejects"));
+                match fs::hard_link(file, &path) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    linked => return linked.map(|()| path),
+                }
+                // What is there may have been corrected by hand meanwhile, and stays; but a copy of the input has the same rejects.
+                if lines_of(&path)? == lines_of(file)? {
+                    return Ok(path);
+                }
+                number += 1;
+            }
+        };
+        let path = keep().with_context(|| format!("--rejects: cannot write in {}", folder.display()))?;
+        Ok(format!(
+            "{input}: {count} lines could not be converted; they are kept in {}; the lines there that are no comments can be \
+             corrected and converted",
+            path.display()
+        ))
+    }
+}
+
+/// A file of rejects without its first line, which says where the input was.
+fn lines_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = fs::read(path)?;
+    let first = memchr::memchr(b'\n', &text).map_or(text.len(), |end| end + 1);
+    text.drain(..first);
+    Ok(text)
 }
 
 fn one_line(text: &str) -> String {

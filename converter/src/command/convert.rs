@@ -165,7 +165,7 @@ impl Convert {
             mapping,
             (self.lakes[lake].1.aside(), &self.settings.rejects),
         )?;
-        let Made { staged, rejects, others, messages, notes, damages, .. } = made;
+        let Made { staged, rejects, rejects_files, others, messages, notes, damages, rows: _ } = made;
         for note in notes {
             self.progress.suspend(|| say(&note));
         }
@@ -193,6 +193,9 @@ impl Convert {
                     ledger.place_of_plan(&batch)
                 );
             }
+        }
+        for file in rejects_files {
+            self.failed(&file.keep()?);
         }
         for file in &staged {
             let new = file.rows as u64;

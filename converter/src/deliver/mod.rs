@@ -12,6 +12,6 @@ mod store;
 pub use directory::Directory;
 pub use lake::{Delivered, Lake, Settled};
 pub use ledger::{Batch, Ledger, MAX_INPUTS, Plan, State};
-pub use root::{Place, Root};
+pub use root::Root;
 pub use s3::{Bucket, S3Url};
 pub use store::{Object, Store};

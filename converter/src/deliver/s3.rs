@@ -69,9 +69,10 @@ impl fmt::Display for S3Url {
 }
 
 impl Bucket {
-    /// What is at an address, reached by a client.
-    pub(crate) fn new(aws: Aws, client: Client, url: S3Url) -> Self {
-        Self { aws, client, bucket: url.bucket, prefix: url.prefix }
+    /// What is at an address.
+    #[must_use]
+    pub fn new(aws: Aws, url: S3Url) -> Self {
+        Self { client: aws.s3(), aws, bucket: url.bucket, prefix: url.prefix }
     }
 
     fn named(&self, what: &str, key: &str) -> String {

@@ -4,8 +4,8 @@ use std::{fmt, path::Path};
 
 use flowlake_common::hash;
 
-use super::{Directory, s3::Bucket};
-use crate::failure::Failure;
+use super::{Directory, S3Url, s3::Bucket};
+use crate::{aws::Aws, failure::Failure};
 
 /// A place that keeps objects by their keys.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub enum Store {
     /// A local folder.
     Directory(Directory),
     /// A bucket, or what is below a prefix in it.
-    S3(Box<Bucket>),
+    S3(Bucket),
 }
 
 /// What a lake file says of itself, wherever it lies.
@@ -42,6 +42,12 @@ impl Object {
 }
 
 impl Store {
+    /// What is at an address in S3.
+    #[must_use]
+    pub fn s3(aws: &Aws, url: S3Url) -> Self {
+        Self::S3(Bucket::new(aws.clone(), url))
+    }
+
     /// Writes a small object unless one has its name; gives whether it is new.
     ///
     /// # Errors

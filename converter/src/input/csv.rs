@@ -45,7 +45,7 @@ pub(super) fn begins_a_log(line: &[u8]) -> bool {
     begins_csv(line) && rows.split(line).is_ok() && rows.is_a_header()
 }
 
-/// A name without what a space behind the comma leaves on it.
+/// A name, or a field's value, without what a space behind the comma leaves on it.
 fn bare(name: &str) -> &str {
     name.trim_ascii().trim_matches('"')
 }
@@ -85,7 +85,7 @@ impl Rows {
                     let value = self.value(column)?;
                     // Some put a space behind the comma. No field's value has one.
                     match Field::named(name) {
-                        Some(_) => made.numeric(name, value.trim_ascii()),
+                        Some(_) => made.numeric(name, bare(value)),
                         None => made.word(value),
                     }
                 }

@@ -81,6 +81,8 @@ struct Found {
 #[derive(Debug, Default)]
 struct Scan {
     depth: u64,
+    /// Which of the innermost open brackets are lists', the last one first.
+    lists: u64,
     in_string: bool,
     escaped: bool,
 }
@@ -237,7 +239,7 @@ impl<R: Read> Values<R> {
                     at = self.start + looked_at;
                     continue;
                 }
-                if self.buffer.get(at + 1) == Some(&b'{') && !goes_on(&self.buffer[self.start..at]) {
+                if self.buffer.get(at + 1) == Some(&b'{') && !scan.goes_on(&self.buffer[self.start..at]) {
                     at += 1;
                     self.line += 1;
                     break false;
@@ -302,7 +304,9 @@ impl<R: Read> Values<R> {
     fn begins_again(&self, at: usize) -> bool {
         let seen = self.buffer.get(self.start..at).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
-        self.rescanned <= MAX_RESCANNED && !goes_on(&seen[..end]) && seen.get(end + 1) == Some(&b'{')
+        let mut scan = Scan::default();
+        seen[..end].iter().for_each(|byte| _ = scan.ends(*byte));
+        self.rescanned <= MAX_RESCANNED && !scan.goes_on(&seen[..end]) && seen.get(end + 1) == Some(&b'{')
     }
 
     fn refill(&mut self) {
@@ -326,11 +330,6 @@ impl<R: Read> Values<R> {
     }
 }
 
-/// Whether a line that ends so goes on in the next: it was laid out so.
-fn goes_on(line: &[u8]) -> bool {
-    matches!(line.trim_ascii_end().last(), Some(b'[' | b'{' | b',' | b':'))
-}
-
 /// Whether an object of which this is the beginning has a list whose elements are what is sought.
 fn has_list(object: &[u8]) -> bool {
     let mut values = Values::new(object);
@@ -346,6 +345,17 @@ fn has_list(object: &[u8]) -> bool {
 }
 
 impl Scan {
+    /// Whether the value may go on behind a line that ends here with an object that begins the next: it was laid out so. In an object
+    /// nothing but a colon stands before another.
+    fn goes_on(&self, line: &[u8]) -> bool {
+        match line.trim_ascii_end().last() {
+            _ if self.in_string => false,
+            Some(b'[' | b':') => true,
+            Some(b',') => self.lists & 1 == 1,
+            _ => false,
+        }
+    }
+
     /// Whether the value ends with this byte.
     fn ends(&mut self, byte: u8) -> bool {
         if self.in_string {
@@ -358,8 +368,14 @@ impl Scan {
         } else {
             match byte {
                 b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    self.lists = self.lists << 1 | u64::from(byte == b'[');
+                }
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.lists >>= 1;
+                }
                 _ => {}
             }
         }
@@ -426,6 +442,35 @@ mod tests {
         assert_eq!(values.resync(), Some(7));
         assert_eq!(values.next_value().unwrap(), Some((2, Value::Json(b"{\"b\":1}"))));
         assert_eq!(values.resync(), None);
+    }
+
+    #[test]
+    fn behind_a_comma_in_an_object_no_other_begins() {
+        for (line, expected) in [
+            (&br#"{"a":1,"#[..], false),
+            (br#"{"a":[1,"#, true),
+            (br#"{"a":["{\"",{"b":"]"},"#, true),
+            (br#"{"a":"x"#, false),
+            (br#"{"a":"#, true),
+            (br#"{"#, false),
+            (br#"{"a":"x,"#, false),
+        ] {
+            let mut scan = Scan::default();
+            line.iter().for_each(|byte| _ = scan.ends(*byte));
+            assert_eq!(scan.goes_on(line), expected, "{}", String::from_utf8_lossy(line));
+        }
+        // More than is held behind it.
+        let whole = b"\n{\"b\":\"0123456789\"}".repeat(MAX_VALUE / 10);
+        let text = [&br#"{"a":1,"#[..], &whole].concat();
+        let mut values = Values::new(&text[..]);
+        assert!(matches!(values.next_value(), Ok(Some((1, Value::CutOff(_))))));
+        assert_eq!(values.resync(), Some(7));
+        let mut count = 0;
+        while let Some((_, value)) = values.next_value().unwrap() {
+            assert_eq!(value, Value::Json(b"{\"b\":\"0123456789\"}"));
+            count += 1;
+        }
+        assert_eq!(count, MAX_VALUE / 10);
     }
 
     #[test]

@@ -38,22 +38,13 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct LakeConfig {
     /// Where it is.
-    pub place: LakePlace,
+    pub place: Location,
     /// Where the ledger is, if not beside the lake.
     pub ledger: Option<Location>,
     /// Seconds that inputs wait for others to share a lake file with.
     pub wait: u64,
     /// Bytes of inputs after which they wait no longer.
     pub max_bytes: u64,
-}
-
-/// Where a lake is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LakePlace {
-    /// In a folder or a bucket.
-    At(Location),
-    /// Where Security Lake said when its sources were provisioned.
-    SecurityLake,
 }
 
 /// A folder, or a place in S3.
@@ -71,7 +62,7 @@ pub struct InputConfig {
     /// Its name.
     pub name: String,
     /// Where its files are.
-    pub from: From,
+    pub files: Files,
     /// What is said of its records.
     pub settings: InputSettings,
     /// The lake source of its rows, where it is not the usual one.
@@ -80,7 +71,7 @@ pub struct InputConfig {
 
 /// Where the files of an input are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum Files {
     /// An agent's spool: files are removed once they are delivered.
     Spool(PathBuf),
     /// A folder of finished files, and the folders in it; they stay.
@@ -205,10 +196,7 @@ impl Raw {
             Some(value) => Ok(value.into_inner()),
             None => Ok(usual),
         };
-        let place = match lake.path.as_ref().as_str() {
-            "security-lake" => LakePlace::SecurityLake,
-            _ => LakePlace::At(location("path", lake.path)?),
-        };
+        let place = location("path", lake.path)?;
         let usual = aws::Settings::default();
         let RawAws { profile, region, endpoint_url, path_style, ca_file, proxy, no_proxy, timeout_seconds } = self.aws;
         let timeout = within("timeout-seconds", timeout_seconds, usual.timeout, 1..=3600)?;
@@ -233,13 +221,13 @@ impl RawInput {
         start: usize,
         (version, community_id, lake_region): (ocsf::Version, bool, Option<String>),
     ) -> Result<InputConfig, Wrong> {
-        let from = match (self.spool, self.folder) {
-            (Some(spool), None) => From::Spool(whole("spool", spool)?),
-            (None, Some(folder)) => From::Folder(whole("folder", folder)?),
+        let files = match (self.spool, self.folder) {
+            (Some(spool), None) => Files::Spool(whole("spool", spool)?),
+            (None, Some(folder)) => Files::Folder(whole("folder", folder)?),
             _ => return Err((start, format!("inputs.{name}: give either `spool` or `folder`"))),
         };
-        let origin = match (self.origin, &from) {
-            (Some(RawOrigin::OnPremises), _) | (None, From::Spool(_)) => ocsf::Origin::OnPremises,
+        let origin = match (self.origin, &files) {
+            (Some(RawOrigin::OnPremises), _) | (None, Files::Spool(_)) => ocsf::Origin::OnPremises,
             _ => ocsf::Origin::Aws,
         };
         let log_format = match self.log_format {
@@ -264,7 +252,7 @@ impl RawInput {
             lake_region,
             log_format,
         };
-        Ok(InputConfig { name, from, settings, source })
+        Ok(InputConfig { name, files, settings, source })
     }
 }
 
@@ -318,7 +306,7 @@ mod tests {
     #[test]
     fn a_lake_and_an_input_are_enough() {
         let config = read(&format!("{LAKE}{SPOOL}")).unwrap();
-        assert_eq!(config.lake.place, LakePlace::At(Location::Directory("/srv/lake".into())));
+        assert_eq!(config.lake.place, Location::Directory("/srv/lake".into()));
         assert_eq!((config.lake.wait, config.lake.max_bytes), (300, 64 << 20));
         let [input] = &config.inputs[..] else { panic!("one input") };
         assert_eq!((input.settings.mapping.origin, input.settings.mapping.judged), (ocsf::Origin::OnPremises, true));
@@ -332,7 +320,7 @@ mod tests {
         let shipped = include_str!("../../../packaging/config/converter.toml");
         let defaults = read(shipped).unwrap();
         let [input] = &defaults.inputs[..] else { panic!("one input") };
-        assert_eq!(input.from, From::Spool("/var/lib/flowlake/agent/spool".into()));
+        assert_eq!(input.files, Files::Spool("/var/lib/flowlake/agent/spool".into()));
         let uncommented = shipped.lines().map(|line| match line.strip_prefix('#') {
             Some(key) if !key.starts_with(' ') => key,
             _ => line,

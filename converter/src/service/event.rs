@@ -44,11 +44,6 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// An input was delivered before, under this or another name.
-    Known {
-        /// The input.
-        name: String,
-    },
     /// A batch that somebody began cannot be finished here.
     Unfinished {
         /// The lake source.
@@ -97,7 +92,6 @@ impl fmt::Display for Event {
             Self::Parked { name, why } => {
                 write!(f, "{name}: not delivered: {why}; it is parked; mend it, then flowlake-converter retry")
             }
-            Self::Known { name } => write!(f, "{name}: delivered before"),
             Self::Unfinished { source, batch, missing } => write!(
                 f,
                 "{source}: the batch {batch} was begun and cannot be finished: {missing} of its inputs are not here; give them back"

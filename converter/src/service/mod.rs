@@ -5,7 +5,9 @@
 
 pub mod config;
 mod event;
+mod flight;
 mod held;
+mod lake;
 mod parked;
 mod run;
 mod stop;

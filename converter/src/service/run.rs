@@ -1,8 +1,7 @@
 //! The service's loop: once a second what arrived is taken in and what is due is delivered.
 
 use std::{
-    cell::RefCell,
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
@@ -12,17 +11,18 @@ use anyhow::{Context, bail};
 use flowlake_common::{progress::Progress, time};
 
 use super::{
-    config::{Config, From, InputConfig, LakePlace, Location},
+    config::{Config, Files, InputConfig},
     event::{Event, Say},
     held::{Backoff, Held},
+    lake,
     parked::Parked,
     stop::Stop,
-    work::{Around, Step, Work},
+    work::{Around, Step, Target, Work},
 };
 use crate::{
     aws::Aws,
     batch::{Input, NoInput, Opened},
-    deliver::{Bucket, Directory, Root, Store},
+    deliver::Root,
     failure::Failure,
     ocsf::Mapping,
     source::{Arrival, Folder, Owned, SpoolFiles},
@@ -72,6 +72,8 @@ struct Service<'a> {
     works: Vec<Work>,
     /// Inputs that could not be looked at yet.
     unsorted: VecDeque<(usize, Arrival)>,
+    /// Those of them that cannot be read, of which that was said.
+    unread: BTreeSet<String>,
     retry_us: i64,
     backoff: Backoff,
     parked: Parked,
@@ -82,6 +84,14 @@ struct Service<'a> {
     ended: Ended,
 }
 
+/// Why it is not known what an input is.
+enum Unsorted {
+    /// It cannot be read.
+    Unread(String),
+    /// The ledger cannot be asked.
+    NoLedger(Failure),
+}
+
 /// Delivers what arrives, until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -90,7 +100,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let stop = Stop::on_signals()?;
     fs::create_dir_all(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
     let _lock = lock(&config.state)?;
-    let (root, aws) = root(config)?;
+    let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
     let mut service = Service {
         config,
@@ -100,6 +110,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         coming,
         works: Vec::new(),
         unsorted: VecDeque::new(),
+        unread: BTreeSet::new(),
         retry_us: i64::MIN,
         backoff: Backoff::default(),
         parked: Parked::of(&config.state),
@@ -123,51 +134,13 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     Ok(service.ended)
 }
 
-/// The lake, and the way to AWS where it is needed.
-fn root(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
-    let is_s3 = |location: &Location| matches!(location, Location::S3(_));
-    let needs_aws = match &config.lake.place {
-        LakePlace::At(location) => is_s3(location),
-        LakePlace::SecurityLake => true,
-    } || config.lake.ledger.as_ref().is_some_and(is_s3);
-    let aws = if needs_aws { Some(Aws::new(config.aws.clone())?) } else { None };
-    let aside = aside_folder(&config.state)?;
-    let store = |location: &Location| -> anyhow::Result<Store> {
-        Ok(match location {
-            Location::Directory(folder) => Store::Directory(Directory::new(folder.clone())),
-            Location::S3(url) => {
-                let aws = aws.as_ref().context("no way to AWS")?;
-                Store::S3(Box::new(Bucket::new(aws.clone(), aws.s3(None, None), url.clone())))
-            }
-        })
-    };
-    let root = match &config.lake.place {
-        LakePlace::At(Location::Directory(folder)) => Root::directory(folder)?,
-        LakePlace::At(Location::S3(url)) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &aside),
-        LakePlace::SecurityLake => bail!("[lake] path: Security Lake is not written yet"),
-    };
-    let root = match &config.lake.ledger {
-        Some(location) => root.with_ledger(store(location)?),
-        None => root,
-    };
-    Ok((root, aws))
-}
-
-/// The folder for files not yet published. What a killed process left there is nobody's.
-fn aside_folder(state: &Path) -> anyhow::Result<PathBuf> {
-    let folder = state.join("aside");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    flowlake_common::aside::remove_stale(&folder, "part-");
-    Ok(folder)
-}
-
 fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
     let again = Parked::of(&config.state).again(&input.name);
     fs::create_dir_all(&again).with_context(|| format!("cannot make {}", again.display()))?;
     let (mut spool, mut folder) = (None, None);
-    match &input.from {
-        From::Spool(path) => spool = Some(SpoolFiles::new(path)),
-        From::Folder(path) => {
+    match &input.files {
+        Files::Spool(path) => spool = Some(SpoolFiles::new(path)),
+        Files::Folder(path) => {
             let seen = config.state.join("seen");
             fs::create_dir_all(&seen).with_context(|| format!("cannot make {}", seen.display()))?;
             let log = seen.join(&input.name);
@@ -218,31 +191,53 @@ impl Service<'_> {
         if self.retry_us > time::monotonic_us() {
             return;
         }
-        while let Some((from, arrival)) = self.unsorted.pop_front() {
-            if let Err(unsorted) = self.sort_one(from, arrival) {
-                let (arrival, failure) = *unsorted;
-                let seconds = self.backoff.next(time::now_us().unsigned_abs());
-                self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
-                let who = format!("inputs.{}", self.config.inputs[from].name);
-                (self.say)(&Event::Waiting { who, failure, seconds });
-                self.unsorted.push_front((from, arrival));
-                return;
-            }
+        // What cannot be read now is looked at again behind the others.
+        for _ in 0..self.unsorted.len() {
+            let Some((from, arrival)) = self.unsorted.pop_front() else {
+                break;
+            };
+            let Err(unsorted) = self.sort_one(from, arrival) else {
+                continue;
+            };
+            let (arrival, unsorted) = *unsorted;
+            let failure = match unsorted {
+                Unsorted::Unread(message) => {
+                    if self.unread.insert(arrival.name.clone()) {
+                        (self.say)(&Event::Trouble { message });
+                    }
+                    self.unsorted.push_back((from, arrival));
+                    continue;
+                }
+                Unsorted::NoLedger(failure) => failure,
+            };
+            let seconds = self.backoff.next(time::now_us().unsigned_abs());
+            self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
+            let who = format!("inputs.{}", self.config.inputs[from].name);
+            (self.say)(&Event::Waiting { who, failure, seconds });
+            self.unsorted.push_front((from, arrival));
+            return;
         }
         self.backoff = Backoff::default();
     }
 
-    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Failure)>> {
+    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
         let config = &self.config.inputs[from];
-        let unread = |error: std::io::Error| Failure::of_disk(format!("cannot read {}", arrival.name), &error);
+        let unread = |arrival: Arrival, why: &dyn std::fmt::Display| {
+            let message = format!("{}: cannot be read: {why}; it is tried again", arrival.name);
+            Err(Box::new((arrival, Unsorted::Unread(message))))
+        };
         let hash = match arrival.file.sha256() {
             Ok(hash) => hash,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                let failure = unread(error);
-                return Err(Box::new((arrival, failure)));
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Whoever's it was took it away.
+                if let (Owned::Kept(path), Some(folder)) = (&arrival.owned, &mut self.coming[from].folder) {
+                    folder.again(path);
+                }
+                return Ok(());
             }
+            Err(error) => return unread(arrival, &error),
         };
+        self.unread.remove(&arrival.name);
         if let Owned::Kept(path) = &arrival.owned
             && self.parked.has(&config.name, &hash)
         {
@@ -257,10 +252,7 @@ impl Service<'_> {
                 return Ok(());
             }
             Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),
-            Err(error) => {
-                let failure = unread(std::io::Error::other(format!("{error:#}")));
-                return Err(Box::new((arrival, failure)));
-            }
+            Err(error) => return unread(arrival, &format!("{error:#}")),
         };
         let Arrival { file, name, owned } = arrival;
         let held = Held { input: Input { file, hash, name }, from, owned };
@@ -272,7 +264,7 @@ impl Service<'_> {
             }
             Ok(Err(error)) => {
                 return match error.downcast::<Failure>() {
-                    Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), failure))),
+                    Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), Unsorted::NoLedger(failure)))),
                     Ok(failure) => {
                         self.park(held, &failure.to_string());
                         Ok(())
@@ -290,20 +282,20 @@ impl Service<'_> {
         self.finish(step);
         taken.map_err(|untaken| {
             let (held, failure) = *untaken;
-            Box::new((back(held), failure))
+            Box::new((back(held), Unsorted::NoLedger(failure)))
         })
     }
 
     /// The place of the lake's source for these rows.
     fn work(&mut self, from: usize, mapping: Mapping) -> anyhow::Result<usize> {
         let source = self.config.inputs[from].source.as_deref().unwrap_or(mapping.origin.source());
-        let is_it = |work: &Work| work.source == source && work.mapping == mapping;
+        let is_it = |work: &Work| work.target.source == source && work.target.mapping == mapping;
         if let Some(place) = self.works.iter().position(is_it) {
             return Ok(place);
         }
         let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
         let lake = self.root.source(source, &kind)?;
-        self.works.push(Work::new(source.to_owned(), mapping, lake));
+        self.works.push(Work::new(Target { source: source.to_owned(), mapping, lake }));
         Ok(self.works.len() - 1)
     }
 
@@ -346,10 +338,7 @@ impl Service<'_> {
 
     fn let_go(&mut self, from: usize, owned: &Owned, name: &str) {
         let gone = match owned {
-            Owned::Claimed(claim) => match claim.done() {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            },
+            Owned::Claimed(claim) => claim.done(),
             Owned::Kept(path) => self.coming[from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
         };
         if let Err(error) = gone {
@@ -370,10 +359,10 @@ impl Service<'_> {
 
     /// What is parked no more comes again.
     fn unpark(&mut self) {
-        let (parked, inputs, coming) = (&self.parked, &self.config.inputs, RefCell::new(&mut self.coming));
-        self.parked_kept.retain(|(from, hash, path)| {
-            let stays = parked.has(&inputs[*from].name, hash);
-            if !stays && let Some(folder) = &mut coming.borrow_mut()[*from].folder {
+        let Self { parked, config, coming, parked_kept, .. } = self;
+        parked_kept.retain(|(from, hash, path)| {
+            let stays = parked.has(&config.inputs[*from].name, hash);
+            if !stays && let Some(folder) = &mut coming[*from].folder {
                 folder.again(path);
             }
             stays

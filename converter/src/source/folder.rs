@@ -1,7 +1,7 @@
 //! A folder of finished files. They stay; which of them were delivered is remembered over restarts.
 //!
 //! What is still being written to is left until it stands still. What grows after it was delivered would be delivered twice, and is
-//! refused. A packed copy of a file that was delivered plain is left for whoever can compare what is in it.
+//! said and left. A file is another one when its place, or its beginning, is: numbers of inodes are given again.
 
 use std::{
     collections::HashMap,
@@ -30,8 +30,8 @@ pub struct Folder {
     /// What was delivered of it, by device and inode.
     seen: HashMap<(u64, u64), Seen>,
     log: PathBuf,
-    /// What was given and is not done.
-    out: HashMap<(u64, u64), Seen>,
+    /// What was given and is not done: which file stood there, and how it was.
+    out: HashMap<PathBuf, ((u64, u64), Seen)>,
 }
 
 /// A file as it was.
@@ -40,7 +40,7 @@ struct Seen {
     size: u64,
     /// Nanoseconds since the epoch.
     modified: i128,
-    /// SHA-256 of its beginning, shortened.
+    /// SHA-256 of its place and its beginning, shortened.
     head: String,
 }
 
@@ -95,7 +95,7 @@ impl Folder {
             let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
             let is_as = |seen: &Seen| (seen.size, seen.modified) == (meta.len(), modified);
             if time::now() - meta.mtime() < SETTLED
-                || self.out.contains_key(&inode)
+                || self.out.contains_key(&file.path)
                 || self.seen.get(&inode).is_some_and(is_as)
             {
                 continue;
@@ -112,7 +112,7 @@ impl Folder {
                 found.grown.push(file.path);
                 continue;
             }
-            self.out.insert(inode, Seen { size: meta.len(), modified, head });
+            self.out.insert(file.path.clone(), (inode, Seen { size: meta.len(), modified, head }));
             let name = file.path.display().to_string();
             found.arrivals.push(Arrival { owned: Owned::Kept(file.path.clone()), file, name });
         }
@@ -124,10 +124,7 @@ impl Folder {
     /// # Errors
     /// When that cannot be written down; it comes again after a restart then.
     pub fn done(&mut self, path: &Path) -> io::Result<()> {
-        let Some(inode) = self.inode(path) else {
-            return Ok(());
-        };
-        let Some(seen) = self.out.remove(&inode) else {
+        let Some((inode, seen)) = self.out.remove(path) else {
             return Ok(());
         };
         let line = seen.to_line(inode);
@@ -141,13 +138,7 @@ impl Folder {
 
     /// A file is to come again.
     pub fn again(&mut self, path: &Path) {
-        if let Some(inode) = self.inode(path) {
-            self.out.remove(&inode);
-        }
-    }
-
-    fn inode(&self, path: &Path) -> Option<(u64, u64)> {
-        fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+        self.out.remove(path);
     }
 }
 
@@ -165,9 +156,9 @@ impl Seen {
     }
 }
 
-/// The name of the first bytes that a file of some size has.
+/// The name of a place and of the first bytes that a file of some size has there.
 fn head_of(path: &Path, size: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
+    let mut bytes = path.as_os_str().as_encoded_bytes().to_vec();
     File::open(path)?.take(size.min(HEAD)).read_to_end(&mut bytes)?;
     let mut name = hash::sha256(&bytes);
     name.truncate(16);

@@ -8,7 +8,7 @@ mod spool;
 pub use folder::Folder;
 pub use spool::SpoolFiles;
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use flowlake_common::spool::Claim;
 
@@ -30,22 +30,6 @@ pub struct Arrival {
 pub enum Owned {
     /// Ours: it is removed when it was delivered.
     Claimed(Claim),
-    /// Somebody else's: it stays, and is remembered.
+    /// Somebody else's: it stays where it is, and is remembered.
     Kept(PathBuf),
-}
-
-impl Arrival {
-    /// Removes it, if it is ours. What is gone already is well removed.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&self) -> io::Result<()> {
-        match &self.owned {
-            Owned::Claimed(claim) => match claim.done() {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            },
-            Owned::Kept(_) => Ok(()),
-        }
-    }
 }

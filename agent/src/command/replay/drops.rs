@@ -10,23 +10,17 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+use super::fragments::DroppedFragments;
 use crate::{
     capture::Direction,
-    decode::{Decoded, FRAGMENTS_LIVE_US, FiveTuple, FragmentId, Fragments},
-    flow::{self, Action, Sighting},
+    decode::{Decoded, FiveTuple, FragmentId},
+    flow::{Action, Sighting},
 };
 
 /// Drops of a run, 16 MB.
 const RUN: usize = 1 << 18;
 /// Windows of all runs together. A year has half a million minutes.
 const MAX_WINDOWS: usize = 1 << 20;
-/// Datagrams whose later fragments' ports are sought, and times at which the capture tells of them.
-const MAX_DATAGRAMS: usize = 1 << 18;
-const MAX_TOLD: usize = 1 << 19;
-/// How far the times may lie apart at which the capture and the log have the same packet.
-const SAME_US: i64 = 5_000_000;
-/// Times before and after a fragment that are looked at.
-const NEAR: usize = 4;
 /// Drops that are read at once.
 const STEP: usize = 64;
 /// Bytes of a drop.
@@ -48,17 +42,8 @@ pub(super) struct DropLog {
     pending: BTreeSet<i64>,
     /// Where reading of a window stands in each run that has drops of it, and where they end there.
     cursors: BTreeMap<i64, Vec<Cursor>>,
-    /// The datagrams that have later fragments among the drops.
-    datagrams: BTreeSet<FragmentId>,
-    /// What the capture told of these, by the time at which it began to: of first fragments, and of later ones.
-    told: BTreeMap<(FragmentId, bool, i64), Told>,
-    /// When it was last looked through for what is needed no more: the time before which that was, and how much is new since.
-    needed_us: i64,
-    told_since: usize,
-    /// The capture's fragments, as they are completed there.
-    seen: Fragments,
-    /// Later fragments whose ports were not sought, because there were too many.
-    pub(super) not_sought: u64,
+    /// What the capture told of the fragments that were dropped.
+    pub(super) fragments: DroppedFragments,
 }
 
 /// Drops in order.
@@ -77,14 +62,6 @@ struct Cursor {
     end: u64,
 }
 
-/// The 5-tuple of a datagram, as the capture has it from one time to another.
-#[derive(Debug, Clone, Copy)]
-struct Told {
-    tuple: FiveTuple,
-    ports_missing: bool,
-    until_us: i64,
-}
-
 impl DropLog {
     pub(super) fn new(interval_us: i64) -> Self {
         Self {
@@ -96,12 +73,7 @@ impl DropLog {
             windows: 0,
             pending: BTreeSet::new(),
             cursors: BTreeMap::new(),
-            datagrams: BTreeSet::new(),
-            told: BTreeMap::new(),
-            needed_us: i64::MIN,
-            told_since: 0,
-            seen: Fragments::default(),
-            not_sought: 0,
+            fragments: DroppedFragments::default(),
         }
     }
 
@@ -110,13 +82,7 @@ impl DropLog {
     /// # Errors
     /// When the file cannot be written, or the log has more windows than are believed.
     pub(super) fn add(&mut self, drop: Sighting) -> io::Result<()> {
-        if let Some(id) = later(&drop.decoded).filter(|id| !self.datagrams.contains(id)) {
-            if self.datagrams.len() < MAX_DATAGRAMS {
-                self.datagrams.insert(id);
-            } else {
-                self.not_sought += 1;
-            }
-        }
+        self.fragments.add(&drop);
         self.filling.push(drop);
         if self.filling.len() == RUN { self.end_run() } else { Ok(()) }
     }
@@ -165,41 +131,9 @@ impl DropLog {
         time_us.saturating_sub(time_us.rem_euclid(self.interval_us))
     }
 
-    /// A packet that the capture shows: what it tells of the fragments that were dropped.
+    /// A packet that the capture shows, before its window is joined.
     pub(super) fn follow(&mut self, seen: &Sighting) {
-        let Some(fragment) = seen.decoded.fragment else {
-            return;
-        };
-        let mut decoded = seen.decoded;
-        self.seen.complete(&mut decoded, seen.time_us);
-        let (id, time_us) = (fragment.of_datagram(), flow::held(seen.time_us));
-        if !self.datagrams.contains(&id) {
-            return;
-        }
-        let Decoded { tuple, ports_missing, .. } = decoded;
-        // Most fragments say what the one before did.
-        let last = self.told.range_mut((id, fragment.first, i64::MIN)..=(id, fragment.first, time_us)).next_back();
-        if let Some((_, last)) = last.filter(|(_, last)| (last.tuple, last.ports_missing) == (tuple, ports_missing)) {
-            last.until_us = last.until_us.max(time_us);
-            return;
-        }
-        if self.told.len() == MAX_TOLD {
-            // Behind the windows that are still to be joined nobody asks.
-            let needed_us = self.pending.first().map_or(i64::MAX, |start| start.saturating_sub(FRAGMENTS_LIVE_US));
-            if needed_us > self.needed_us || self.told_since >= MAX_TOLD / 16 {
-                self.told.retain(|_, told| told.until_us >= needed_us);
-                (self.needed_us, self.told_since) = (needed_us, 0);
-            }
-            if time_us < needed_us {
-                return;
-            }
-        }
-        self.told_since += 1;
-        if self.told.len() < MAX_TOLD {
-            self.told.insert((id, fragment.first, time_us), Told { tuple, ports_missing, until_us: time_us });
-        } else {
-            self.not_sought += 1;
-        }
+        self.fragments.follow(seen, self.pending.first().copied());
     }
 
     /// The first window before a time, in microseconds, of which something was not taken yet, but for those that are open.
@@ -234,7 +168,7 @@ impl DropLog {
             let due: Vec<Sighting> = drops.take_while(|drop| drop.time_us <= until_us).collect();
             if !due.is_empty() {
                 cursor.next += due.len() as u64;
-                return Ok(Some(due.into_iter().map(|drop| completed(&self.told, drop)).collect()));
+                return Ok(Some(due.into_iter().map(|drop| self.fragments.completed(drop)).collect()));
             }
         }
         if cursors.iter().all(|cursor| cursor.next == cursor.end) {
@@ -253,39 +187,6 @@ fn cursors(runs: &[Run], start: i64) -> Vec<Cursor> {
         Some(Cursor { next, end: run.begin + end })
     };
     runs.iter().filter_map(of_run).collect()
-}
-
-/// The datagram of a later fragment.
-fn later(decoded: &Decoded) -> Option<FragmentId> {
-    decoded.fragment.filter(|fragment| !fragment.first).map(FragmentId::of_datagram)
-}
-
-/// A drop with what the capture told of it: of the packet itself, or else of the first fragment of its datagram.
-fn completed(told: &BTreeMap<(FragmentId, bool, i64), Told>, mut drop: Sighting) -> Sighting {
-    if let Some(id) = later(&drop.decoded)
-        && let Some(told) = nearest(told, (id, false), drop.time_us, SAME_US)
-            .or_else(|| nearest(told, (id, true), drop.time_us, FRAGMENTS_LIVE_US))
-    {
-        (drop.decoded.tuple, drop.decoded.ports_missing) = (told.tuple, told.ports_missing);
-    }
-    drop
-}
-
-/// What was told nearest to a time, within a reach.
-fn nearest(
-    told: &BTreeMap<(FragmentId, bool, i64), Told>,
-    (id, first): (FragmentId, bool),
-    time_us: i64,
-    reach_us: i64,
-) -> Option<Told> {
-    let before = told.range((id, first, i64::MIN)..=(id, first, time_us)).rev().take(NEAR);
-    let behind = told.range((id, first, time_us)..=(id, first, i64::MAX)).take(NEAR);
-    let distance = |(from_us, told): (i64, &Told)| {
-        let before = from_us.saturating_sub(time_us).max(0);
-        (before.max(time_us.saturating_sub(told.until_us)), *told)
-    };
-    let near = before.chain(behind).map(|((_, _, from_us), told)| distance((*from_us, told)));
-    near.filter(|(distance, _)| *distance <= reach_us).min_by_key(|(distance, _)| *distance).map(|(_, told)| told)
 }
 
 fn to_bytes(drop: &Sighting) -> [u8; SIZE] {

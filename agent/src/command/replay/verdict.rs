@@ -155,7 +155,7 @@ impl Verdicts {
 
     /// Dropped fragments whose ports were not sought: there were too many.
     pub(super) fn not_sought(&self) -> u64 {
-        self.log.not_sought
+        self.log.fragments.not_sought
     }
 
     /// Drops that were not seen on the way in.

@@ -1,0 +1,46 @@
+//! The lake that the configuration names, and the way there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use flowlake_common::aside;
+
+use super::config::{Config, Location};
+use crate::{
+    aws::Aws,
+    deliver::{Directory, Root, Store},
+};
+
+/// The lake, and the way to AWS where it is needed.
+pub(super) fn open(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
+    let is_s3 = |location: &Location| matches!(location, Location::S3(_));
+    let needs_aws = is_s3(&config.lake.place) || config.lake.ledger.as_ref().is_some_and(is_s3);
+    let aws = if needs_aws { Some(Aws::new(config.aws.clone())?) } else { None };
+    let folder = aside_folder(&config.state)?;
+    let store = |location: &Location| -> anyhow::Result<Store> {
+        Ok(match location {
+            Location::Directory(folder) => Store::Directory(Directory::new(folder.clone())),
+            Location::S3(url) => Store::s3(aws.as_ref().context("no way to AWS")?, url.clone()),
+        })
+    };
+    let root = match &config.lake.place {
+        Location::Directory(folder) => Root::directory(folder)?,
+        Location::S3(url) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &folder),
+    };
+    let root = match &config.lake.ledger {
+        Some(location) => root.with_ledger(store(location)?),
+        None => root,
+    };
+    Ok((root, aws))
+}
+
+/// The folder for files not yet published. What a killed process left there is nobody's.
+fn aside_folder(state: &Path) -> anyhow::Result<PathBuf> {
+    let folder = state.join("aside");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    aside::remove_stale(&folder, "part-");
+    Ok(folder)
+}
