@@ -27,6 +27,10 @@ pub enum Kind {
     Credentials,
     /// Who asks may not.
     Denied,
+    /// There is no such bucket, or it is in another Region.
+    NoBucket,
+    /// Security Lake does not know the source yet.
+    Unregistered,
     /// The disk is full, cannot be written, or fails.
     Disk,
     /// This one object is refused, whatever is waited for.
@@ -50,6 +54,8 @@ impl fmt::Display for Kind {
             Self::Clock => "set this machine's clock: it is too far from the server's",
             Self::Credentials => "give valid credentials",
             Self::Denied => "give the role, and the bucket, what is denied here",
+            Self::NoBucket => "check the bucket's name, and its Region",
+            Self::Unregistered => "register it: flowlake-converter provision",
             Self::Disk => "make room on the disk, or make it writable",
             Self::Refused => "the object is refused",
         })

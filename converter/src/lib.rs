@@ -12,5 +12,6 @@ pub mod failure;
 pub mod input;
 pub mod lake;
 pub mod ocsf;
+pub mod provision;
 pub mod service;
 pub mod source;

@@ -5,6 +5,7 @@
 mod bad_captures;
 mod bad_logs;
 mod captures;
+mod cloud;
 mod convert;
 mod deliveries;
 mod flow_logs;
@@ -21,6 +22,7 @@ mod questions;
 mod recipes;
 mod replay;
 mod round_trip;
+mod security_lake;
 mod sensors;
 mod service;
 mod sql;

@@ -81,7 +81,7 @@ impl Place {
         let log = fs::File::options().create(true).append(true).open(&said).unwrap();
         let mut command = converter();
         command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        Service { child: command.spawn().unwrap(), said }
+        Service::of(command.spawn().unwrap(), said)
     }
 
     /// Puts a file into the spool, as the agent does.
@@ -105,18 +105,23 @@ impl Place {
 }
 
 /// A service that runs; killed when it is dropped.
-struct Service {
+pub(crate) struct Service {
     child: Child,
     said: PathBuf,
 }
 
 impl Service {
+    /// A process, and where it writes what it says.
+    pub(crate) fn of(child: Child, said: PathBuf) -> Self {
+        Self { child, said }
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.said).unwrap_or_default()
     }
 
     #[track_caller]
-    fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         for _ in 0..1200 {
             if is_so() {
                 return;
@@ -126,7 +131,7 @@ impl Service {
         panic!("{what} did not come in two minutes:\n{}", self.said());
     }
 
-    fn wait_for(&self, text: &str) {
+    pub(crate) fn wait_for(&self, text: &str) {
         self.wait_until(text, || self.said().contains(text));
     }
 
@@ -136,7 +141,7 @@ impl Service {
     }
 
     /// Ends it as systemd does.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         let id = self.child.id().to_string();
         run(std::process::Command::new("kill").args(["-TERM", &id])).ended(0);
         assert!(self.child.wait().unwrap().success(), "{}", self.said());

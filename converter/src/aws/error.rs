@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::failure::{Failure, Kind};
@@ -14,7 +15,7 @@ where
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let kind = match (error, error.code()) {
-        (SdkError::DispatchFailure(dispatch), _) if dispatch.is_other() || dispatch.is_user() => Kind::Credentials,
+        (SdkError::DispatchFailure(_), _) => dispatch(error),
         (SdkError::ConstructionFailure(_), _) => Kind::Refused,
         (_, code) => kind(code.unwrap_or_default(), status),
     };
@@ -28,6 +29,21 @@ where
         why = format!("HTTP status {status}: {why}");
     }
     Failure { kind, what, why }
+}
+
+/// A call that was not answered: nobody knew who asks, or the line failed, maybe already where credentials were asked for.
+fn dispatch(error: &(dyn Error + 'static)) -> Kind {
+    let mut kind = Kind::Transient;
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<CredentialsError>() {
+            kind = Kind::Credentials;
+        } else if error.downcast_ref::<ConnectorError>().is_some_and(|error| error.is_io() || error.is_timeout()) {
+            return Kind::Transient;
+        }
+        cause = error.source();
+    }
+    kind
 }
 
 /// By the codes of "Error responses" in the S3 API reference, and of "Common error types" of AWS's other services.
@@ -59,12 +75,13 @@ fn kind(code: &str, status: Option<u16>) -> Kind {
         | "AllAccessDisabled"
         | "AccountProblem"
         | "UnauthorizedOperation"
-        | "NoSuchBucket"
-        | "PermanentRedirect"
-        | "AuthorizationHeaderMalformed"
         | "KMS.DisabledException"
         | "KMS.NotFoundException"
         | "InvalidObjectState" => Kind::Denied,
+        "NoSuchBucket"
+        | "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => Kind::NoBucket,
         // The bytes were other ones on their way, or somebody writes the same object now.
         "BadDigest"
         | "InvalidDigest"

@@ -9,8 +9,11 @@ mod error;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::RuntimeComponents;
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, retry::RetryConfig, sts::AssumeRoleProvider,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_s3::config::{RuntimeComponents, SharedCredentialsProvider};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -64,7 +67,7 @@ pub struct Aws(Arc<Way>);
 
 #[derive(Debug)]
 struct Way {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     config: SdkConfig,
     path_style: bool,
     clock: Arc<Clock>,
@@ -72,6 +75,8 @@ struct Way {
 
 /// Attempts of one call; whoever called waits longer and tries again.
 const ATTEMPTS: u32 = 3;
+/// What a session of an assumed role is called, in CloudTrail too.
+const SESSION: &str = "flowlake";
 const CONNECT: Duration = Duration::from_secs(10);
 
 impl Aws {
@@ -102,7 +107,22 @@ impl Aws {
             loader = loader.endpoint_url(url);
         }
         let config = runtime.block_on(loader.load());
-        Ok(Self(Arc::new(Way { runtime, config, path_style: settings.path_style, clock: Arc::default() })))
+        let (runtime, clock) = (Arc::new(runtime), Arc::default());
+        Ok(Self(Arc::new(Way { runtime, config, path_style: settings.path_style, clock })))
+    }
+
+    /// The same way as another role, which is assumed with an external id, and again before its credentials expire.
+    #[must_use]
+    pub fn assuming(&self, role: &str, external_id: &str) -> Self {
+        let Way { runtime, config, path_style, clock } = &*self.0;
+        let assumed =
+            AssumeRoleProvider::builder(role).external_id(external_id).session_name(SESSION).configure(config);
+        let provider = SharedCredentialsProvider::new(runtime.block_on(assumed.build()));
+        // What the other way remembers of who asks is not this one's.
+        let config = config.to_builder().credentials_provider(provider).identity_cache(IdentityCache::lazy().build());
+        let way =
+            Way { runtime: runtime.clone(), config: config.build(), path_style: *path_style, clock: clock.clone() };
+        Self(Arc::new(way))
     }
 
     /// The Region that is asked, where anybody said one.
@@ -120,6 +140,21 @@ impl Aws {
     /// Waits for a call.
     pub(crate) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
         self.0.runtime.block_on(call)
+    }
+
+    /// A client for STS.
+    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.0.config)
+    }
+
+    /// A client for IAM.
+    pub(crate) fn iam(&self) -> aws_sdk_iam::Client {
+        aws_sdk_iam::Client::new(&self.0.config)
+    }
+
+    /// A client for Security Lake.
+    pub(crate) fn security_lake(&self) -> aws_sdk_securitylake::Client {
+        aws_sdk_securitylake::Client::new(&self.0.config)
     }
 
     /// A client for S3.

@@ -2,6 +2,7 @@
 
 mod convert;
 mod inspect;
+mod provision;
 mod run;
 mod validate;
 
@@ -32,6 +33,7 @@ enum Command {
     Check(run::Arguments),
     /// Let come again what was put aside
     Retry(run::Arguments),
+    Provision(provision::Arguments),
 }
 
 /// Runs the command that the arguments ask for (the first is the program's name) and says how it ended.
@@ -47,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
         Command::Retry(arguments) => run::retry(&arguments),
+        Command::Provision(arguments) => provision::run(arguments),
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
     let lake = match &config.lake.place {
         Location::Directory(folder) => folder.display().to_string(),
         Location::S3(url) => url.to_string(),
+        Location::SecurityLake => "Security Lake".to_owned(),
     };
     say(&format!("{}: good; rows go to {lake}", arguments.config.display()));
     Outcome::Clean

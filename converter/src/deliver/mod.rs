@@ -5,6 +5,7 @@
 mod directory;
 mod lake;
 mod ledger;
+mod registration;
 mod root;
 mod s3;
 mod store;
@@ -12,6 +13,7 @@ mod store;
 pub use directory::Directory;
 pub use lake::{Delivered, Lake, Settled};
 pub use ledger::{Batch, Ledger, MAX_INPUTS, Plan, State};
+pub use registration::{Registration, Registrations};
 pub use root::Root;
 pub use s3::{Bucket, S3Url};
 pub use store::{Object, Store};

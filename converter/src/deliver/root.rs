@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use flowlake_common::aside;
 
-use super::{Directory, Lake, Ledger, S3Url, Store};
+use super::{Directory, Lake, Ledger, Registration, Registrations, S3Url, Store};
 use crate::aws::Aws;
 
 /// The folder beside a lake's sources that its readers pass over.
@@ -23,6 +23,7 @@ pub struct Root {
 enum Sources {
     Directory(PathBuf),
     S3(Aws, S3Url),
+    SecurityLake(Aws, Registrations),
 }
 
 impl Root {
@@ -45,6 +46,13 @@ impl Root {
         Self { sources: Sources::S3(aws.clone(), url.clone()), ledger, aside: aside.to_owned() }
     }
 
+    /// Security Lake, whose sources are where it said, each written as the role that it said; only lake files may be written there, so the
+    /// ledger is elsewhere.
+    #[must_use]
+    pub fn security_lake(aws: &Aws, registrations: Registrations, ledger: Store, aside: &Path) -> Self {
+        Self { sources: Sources::SecurityLake(aws.clone(), registrations), ledger, aside: aside.to_owned() }
+    }
+
     /// The same, with its ledger elsewhere.
     #[must_use]
     pub fn with_ledger(self, ledger: Store) -> Self {
@@ -61,6 +69,11 @@ impl Root {
         let objects = match &self.sources {
             Sources::Directory(root) => Store::Directory(Directory::new(root.join(below))),
             Sources::S3(aws, url) => Store::s3(aws, url.below(&below)),
+            Sources::SecurityLake(aws, registrations) => {
+                let Registration { location, role, external_id, .. } = registrations.get(name)?;
+                let url = S3Url::parse(&location).with_context(|| format!("'{location}' is no place in S3"))?;
+                Store::s3(&aws.assuming(&role, &external_id), url)
+            }
         };
         let ledger = Ledger::new(self.ledger.clone(), name);
         if let Some(other) = ledger.kind(kind)? {

@@ -39,6 +39,8 @@ pub struct Config {
 pub struct LakeConfig {
     /// Where it is.
     pub place: Location,
+    /// Its Region.
+    pub region: Option<String>,
     /// Where the ledger is, if not beside the lake.
     pub ledger: Option<Location>,
     /// Seconds that inputs wait for others to share a lake file with.
@@ -54,6 +56,8 @@ pub enum Location {
     Directory(PathBuf),
     /// A bucket and a prefix.
     S3(S3Url),
+    /// Security Lake, as its sources are registered.
+    SecurityLake,
 }
 
 /// `[inputs.NAME]`.
@@ -196,14 +200,24 @@ impl Raw {
             Some(value) => Ok(value.into_inner()),
             None => Ok(usual),
         };
-        let place = location("path", lake.path)?;
+        let path_start = lake.path.span().start;
+        let place = match lake.path.as_ref().as_str() {
+            "security-lake" => Location::SecurityLake,
+            _ => location("path", lake.path)?,
+        };
+        if place == Location::SecurityLake && lake_region.is_none() {
+            return Err((path_start, "path: security-lake: give the lake's `region` too".to_owned()));
+        }
         let usual = aws::Settings::default();
         let RawAws { profile, region, endpoint_url, path_style, ca_file, proxy, no_proxy, timeout_seconds } = self.aws;
         let timeout = within("timeout-seconds", timeout_seconds, usual.timeout, 1..=3600)?;
+        // The lake's Region is the one that is asked, unless somebody says another.
+        let region = region.or_else(|| lake_region.clone());
         Ok(Config {
             state,
             lake: LakeConfig {
                 place,
+                region: lake_region.clone(),
                 ledger: lake.ledger.map(|ledger| location("ledger", ledger)).transpose()?,
                 wait: within("batch-seconds", lake.batch_seconds, 300, 0..=86_400)?,
                 max_bytes: within("batch-mib", lake.batch_mib, 64, 1..=1024)? << 20,
@@ -283,7 +297,8 @@ fn location(key: &str, text: Spanned<String>) -> Result<Location, Wrong> {
     if path.is_absolute() {
         return Ok(Location::Directory(path));
     }
-    Err((start, format!("{key}: '{}': a whole path, from '/' on, or s3://bucket/prefix", text.escape_debug())))
+    let more = if key == "path" { ", or security-lake" } else { "" };
+    Err((start, format!("{key}: '{}': a whole path, from '/' on, or s3://bucket/prefix{more}", text.escape_debug())))
 }
 
 #[cfg(test)]
@@ -340,6 +355,7 @@ mod tests {
             (LAKE.to_owned(), "converter.toml:1: no [inputs.NAME]"),
             (SPOOL.to_owned(), "converter.toml: missing field `lake`"),
             (format!("[lake]\npath = \"lake\"\n{SPOOL}"), "converter.toml:2: path: 'lake': a whole path"),
+            (format!("[lake]\npath = \"security-lake\"\n{SPOOL}"), "converter.toml:2: path: security-lake: give"),
             (format!("{LAKE}batch-seconds = 100000\n{SPOOL}"), "converter.toml:3: batch-seconds: 100000: from 0"),
             (format!("{LAKE}[inputs.a]\norigin = \"aws\"\n"), "converter.toml:3: inputs.a: give either"),
             (format!("{LAKE}{SPOOL}log-format = \"${{x y\"\n"), "converter.toml:5: log-format: "),

@@ -11,27 +11,30 @@ use flowlake_common::aside;
 use super::config::{Config, Location};
 use crate::{
     aws::Aws,
-    deliver::{Directory, Root, Store},
+    deliver::{Directory, Registrations, Root, Store},
 };
 
 /// The lake, and the way to AWS where it is needed.
 pub(super) fn open(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
-    let is_s3 = |location: &Location| matches!(location, Location::S3(_));
-    let needs_aws = is_s3(&config.lake.place) || config.lake.ledger.as_ref().is_some_and(is_s3);
+    let is_remote = |location: &Location| !matches!(location, Location::Directory(_));
+    let needs_aws = is_remote(&config.lake.place) || config.lake.ledger.as_ref().is_some_and(is_remote);
     let aws = if needs_aws { Some(Aws::new(config.aws.clone())?) } else { None };
     let folder = aside_folder(&config.state)?;
-    let store = |location: &Location| -> anyhow::Result<Store> {
-        Ok(match location {
-            Location::Directory(folder) => Store::Directory(Directory::new(folder.clone())),
-            Location::S3(url) => Store::s3(aws.as_ref().context("no way to AWS")?, url.clone()),
-        })
+    let ledger = match &config.lake.ledger {
+        Some(Location::S3(url)) => Some(Store::s3(aws.as_ref().context("no way to AWS")?, url.clone())),
+        Some(Location::Directory(folder)) => Some(Store::Directory(Directory::new(folder.clone()))),
+        Some(Location::SecurityLake) | None => None,
     };
     let root = match &config.lake.place {
         Location::Directory(folder) => Root::directory(folder)?,
         Location::S3(url) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &folder),
+        Location::SecurityLake => {
+            let own = Store::Directory(Directory::new(config.state.join("ledger")));
+            Root::security_lake(aws.as_ref().context("no way to AWS")?, Registrations::of(&config.state), own, &folder)
+        }
     };
-    let root = match &config.lake.ledger {
-        Some(location) => root.with_ledger(store(location)?),
+    let root = match ledger {
+        Some(ledger) => root.with_ledger(ledger),
         None => root,
     };
     Ok((root, aws))
