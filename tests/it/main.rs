@@ -8,6 +8,8 @@ mod captures;
 mod cloud;
 mod convert;
 mod deliveries;
+mod fault_proxy;
+mod faults;
 mod flow_logs;
 mod fuzz_seeds;
 mod lab;

@@ -139,10 +139,8 @@ fn wrong_record(number: usize) -> String {
 }
 
 fn unpacked(packed: &[u8]) -> String {
-    use std::io::Read;
-    let mut text = String::new();
-    flate2::read::MultiGzDecoder::new(packed).read_to_string(&mut text).unwrap();
-    text
+    let decoder = flowlake_common::codec::Decoder::new(packed, 1 << 30).unwrap();
+    std::io::read_to_string(std::io::BufReader::new(decoder)).unwrap()
 }
 
 /// What Security Lake collects by itself, what it does not know, and what somebody else registered.

@@ -26,7 +26,7 @@ fn record(number: u64) -> String {
 }
 
 /// A flow log file of so many records from a number on.
-fn file(first: u64, count: u64) -> String {
+pub(crate) fn file(first: u64, count: u64) -> String {
     let lines: String = (first..first + count).map(|number| format!("{}\n", record(number))).collect();
     format!("{HEADER} region\n{lines}").replace("OK region", "OK us-east-1")
 }
@@ -43,7 +43,7 @@ fn counts(lake: &Path) -> BTreeMap<u64, u32> {
 }
 
 #[track_caller]
-fn each_once(lake: &Path, records: u64) {
+pub(crate) fn each_once(lake: &Path, records: u64) {
     let counts = counts(lake);
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).take(5).collect();
     let missing: Vec<u64> = (0..records).filter(|number| !counts.contains_key(number)).take(5).collect();
@@ -52,17 +52,17 @@ fn each_once(lake: &Path, records: u64) {
 }
 
 /// A folder with a configuration in it.
-struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         fs::create_dir(place.path("spool")).unwrap();
         fs::create_dir(place.path("folder")).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -85,7 +85,7 @@ impl Place {
     }
 
     /// Puts a file into the spool, as the agent does.
-    fn put(&self, name: &str, content: &str) {
+    pub(crate) fn put(&self, name: &str, content: &str) {
         let spool = Spool::open(&self.path("spool"), Limits::default()).unwrap();
         spool.put(name, |out| out.write_all(content.as_bytes())).unwrap();
     }
@@ -98,7 +98,7 @@ impl Place {
     }
 
     /// Files of the spool, claimed or not.
-    fn in_spool(&self) -> usize {
+    pub(crate) fn in_spool(&self) -> usize {
         let tree = crate::support::tree(&self.path("spool"));
         tree.keys().filter(|name| !name.ends_with("lock")).count()
     }
@@ -116,7 +116,7 @@ impl Service {
         Self { child, said }
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.said).unwrap_or_default()
     }
 
@@ -135,7 +135,7 @@ impl Service {
         self.wait_until(text, || self.said().contains(text));
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
