@@ -34,10 +34,12 @@ pub(crate) struct Proxy {
     state: Arc<State>,
 }
 
+/// Whether, and how, a request fails: method and path are told.
+type Choose = Box<dyn FnMut(&str, &str) -> Option<Fault> + Send>;
+
 struct State {
     to: String,
-    /// Whether, and how, a request fails: method and path are told.
-    choose: Mutex<Box<dyn FnMut(&str, &str) -> Option<Fault> + Send>>,
+    choose: Mutex<Choose>,
     failed: AtomicU32,
 }
 

@@ -50,7 +50,7 @@ const MAX_DEPTH: u8 = 16;
 impl PageHeader {
     /// Reads a header at the start of bytes; how many it has. `None` when it is cut off or none.
     pub(super) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
-        let mut thrift = Thrift { bytes, at: 0 };
+        let mut thrift = Thrift { bytes, at: 0, is_footer: false };
         let mut header = Self { is_packed: true, ..Self::default() };
         let mut last = 0;
         while let Some((id, kind)) = thrift.field(&mut last)? {
@@ -87,6 +87,12 @@ impl PageHeader {
     }
 }
 
+/// Whether a footer's values end where its bytes do, each element of a list having at least one. The library takes truth values in
+/// lists to have none, so that a list of two billion of them costs an attacker five bytes; no footer has such a list.
+pub(super) fn footer_ends(bytes: &[u8]) -> bool {
+    Thrift { bytes, at: 0, is_footer: true }.skip(kind::STRUCT, MAX_DEPTH).is_some()
+}
+
 /// The encoding with a number of parquet.thrift; `None` for one that no reader knows.
 pub(super) fn encoding(number: i32) -> Option<Encoding> {
     Some(match number {
@@ -105,6 +111,7 @@ pub(super) fn encoding(number: i32) -> Option<Encoding> {
 struct Thrift<'a> {
     bytes: &'a [u8],
     at: usize,
+    is_footer: bool,
 }
 
 impl Thrift<'_> {
@@ -188,7 +195,11 @@ impl Thrift<'_> {
 
     /// In a list a truth value has a byte of its own; as a field it is its type.
     fn skip_element(&mut self, kind: u8, depth: u8) -> Option<()> {
-        if matches!(kind, kind::TRUE | kind::FALSE) { self.pass(1) } else { self.skip(kind, depth) }
+        match kind {
+            kind::TRUE | kind::FALSE if self.is_footer => None,
+            kind::TRUE | kind::FALSE => self.pass(1),
+            _ => self.skip(kind, depth),
+        }
     }
 
     fn pass(&mut self, count: usize) -> Option<()> {
@@ -215,6 +226,16 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(PageHeader::parse(&bytes[..cut]), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn footers_are_as_long_as_they_say() {
+        // 1: version 2; 9: a list of two structs.
+        assert!(footer_ends(&[0x15, 0x04, 0x89, 0x2c, 0x00, 0x00, 0x00]));
+        // A list of two billion truth values, and one of a single one.
+        assert!(!footer_ends(&[0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]));
+        assert!(!footer_ends(&[0x19, 0x11, 0x01, 0x00]));
+        assert!(!footer_ends(&[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use parquet::{
     },
 };
 
+use self::header::footer_ends;
 use self::reader::{Chunk, Held, Pages};
 
 /// Bytes of pages that are held at once, packed and unpacked. Writers make pages of about 1 MB.
@@ -70,6 +71,12 @@ impl<R: ChunkReader + 'static> PageFile<R> {
             footer = tail[..4].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             if footer > MAX_FOOTER {
                 return Err(ParquetError::General(format!("a footer of {footer} bytes; at most {MAX_FOOTER}")));
+            }
+            if let Some(start) = (length - TAIL).checked_sub(footer).filter(|_| tail[4..] == *MAGIC) {
+                let footer = file.get_bytes(start, usize::try_from(footer).unwrap_or(usize::MAX))?;
+                if !footer_ends(&footer) {
+                    return Err(ParquetError::General("a footer that does not end where it says".to_owned()));
+                }
             }
         }
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
