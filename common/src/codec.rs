@@ -105,6 +105,9 @@ impl<R: Read> Member<R> {
 /// Tells whether a first line begins a file.
 type Begins = Box<dyn Fn(&[u8]) -> bool + Send>;
 
+/// Bytes that a header has at most.
+const HEADER: usize = 16 * 1024;
+
 /// gzip members or zstd frames, one after the other.
 struct Members<R: Read> {
     compression: Compression,
@@ -116,19 +119,18 @@ struct Members<R: Read> {
     peeked: Vec<u8>,
     /// Why no more could be looked at; it is said behind that.
     failed: Option<io::Error>,
-    /// The last byte given out.
-    last: u8,
+    /// The line that was given out last, as far as it has no end yet, and a header may be as long.
+    line: Vec<u8>,
 }
 
 impl<R: Read> Members<R> {
     fn new(compression: Compression, reader: BufReader<R>, begins: Option<Begins>) -> io::Result<Self> {
         let decoder = Some(Member::new(compression, reader)?);
-        Ok(Self { compression, decoder, begins, peeked: Vec::new(), failed: None, last: b'\n' })
+        Ok(Self { compression, decoder, begins, peeked: Vec::new(), failed: None, line: Vec::new() })
     }
 
     /// Reads the first line of a member, or as much of it as a header can have.
     fn peek(&mut self) {
-        const HEADER: usize = 16 * 1024;
         let Some(decoder) = &mut self.decoder else { return };
         let mut piece = [0; 512];
         while self.peeked.len() < HEADER && !self.peeked.contains(&b'\n') {
@@ -146,6 +148,22 @@ impl<R: Read> Members<R> {
 
     fn into_source(self) -> Option<R> {
         self.decoder.map(|decoder| decoder.into_reader().into_inner())
+    }
+
+    /// Remembers the line that has no end yet.
+    fn given(&mut self, bytes: &[u8]) {
+        if self.begins.is_none() {
+            return;
+        }
+        let bytes = match memchr::memrchr(b'\n', bytes) {
+            Some(end) => {
+                self.line.clear();
+                &bytes[end + 1..]
+            }
+            None => bytes,
+        };
+        let room = HEADER.saturating_sub(self.line.len());
+        self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     /// Goes on to the next member; false when there is none.
@@ -177,7 +195,7 @@ impl<R: Read> Read for Members<R> {
                 let count = self.peeked.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&self.peeked[..count]);
                 self.peeked.drain(..count);
-                self.last = buffer[count - 1];
+                self.given(&buffer[..count]);
                 return Ok(count);
             }
             if let Some(error) = self.failed.take() {
@@ -188,16 +206,18 @@ impl<R: Read> Read for Members<R> {
             };
             let count = decoder.read(buffer)?;
             if count > 0 {
-                self.last = buffer[count - 1];
+                self.given(&buffer[..count]);
                 return Ok(count);
             }
             if !self.next()? {
                 return Ok(0);
             }
-            if self.last != b'\n' && self.begins.is_some() {
+            if !self.line.is_empty() && self.begins.is_some() {
                 self.peek();
                 let line = self.peeked.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                if self.begins.as_ref().is_some_and(|begins| begins(line)) {
+                // A header that is cut between two blocks has a header's words on both sides.
+                let whole = [&self.line, line].concat();
+                if self.begins.as_ref().is_some_and(|begins| begins(line) && !begins(&whole)) {
                     self.peeked.insert(0, b'\n');
                 }
             }

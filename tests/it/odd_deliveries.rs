@@ -427,6 +427,61 @@ fn of_odd_files_the_good_part_is_kept_and_nothing_is_guessed() {
     }
 }
 
+/// A header that a block of gzip ends in, anywhere, is one header; files that end without a line end and were joined are two.
+#[test]
+fn a_header_in_two_blocks_is_one() {
+    let header = swapped(HEADER).replacen("version account-id interface-id", "version interface-id account-id", 1);
+    let one = swapped(&line(1)).replacen("123456789012 eni-1", "eni-1 123456789012", 1);
+    let two = one.replacen(" 1 ", " 2 ", 1);
+    for cut in (1..header.len()).step_by(3) {
+        let (before, after) = header.split_at(cut);
+        let first = gzip(format!("{HEADER}\n{}\n{before}", line(7)).as_bytes());
+        let packed = [first, gzip(format!("{after}\n{one}\n{two}\n").as_bytes())].concat();
+        let (found, code) = ports("a header in two blocks", &packed, &[]);
+        assert_eq!((found.len(), code), (3, 0), "cut behind {cut} bytes: {found:?}");
+    }
+    let joined =
+        [gzip(format!("{HEADER}\n{}", line(7)).as_bytes()), gzip(format!("{header}\n{one}").as_bytes())].concat();
+    assert_eq!(ports("two files", &joined, &[]).0.len(), 2);
+}
+
+/// A JSON line that is cut takes none of those behind it, however they begin.
+#[test]
+fn behind_a_cut_line_others_are_found() {
+    let cut = r#"{"message":"2 1"#;
+    let array = |one, two| format!("[{},{}]", message(one), message(two));
+    for (name, text, expected) in [
+        ("an empty line", format!("{}\n{cut}\n\n{}\n{}\n", message(1), message(2), message(3)), vec![1, 2, 3]),
+        ("CRLF", format!("{}\r\n{cut}\r\n\r\n{}\r\n", message(1), message(2)), vec![1, 2]),
+        ("a space", format!("{}\n{cut}\n {}\n {}\n", message(1), message(2), message(3)), vec![1, 2, 3]),
+        (
+            "arrays",
+            format!("{}\n[{},{cut}\n{}\n{}\n", array(1, 2), message(3), array(5, 6), array(7, 8)),
+            vec![1, 2, 3, 5, 6, 7, 8],
+        ),
+        ("an array", format!("{{\"a\":1,\n[\n{},\n{}\n]\n", message(1), message(2)), vec![1, 2]),
+    ] {
+        assert_eq!(ports(name, text.as_bytes(), &[]), (expected, 1), "{name}");
+    }
+}
+
+#[test]
+fn csv_with_spaces_behind_commas_is_read() {
+    let exported = format!("\"@timestamp\", \"@message\"\n\"2024-06-16 09:26:50.000\", \"{}\"\n", line(1));
+    assert_eq!(ports("Logs Insights", exported.as_bytes(), &[]), (vec![1], 0));
+    let folder = tempfile::tempdir().unwrap();
+    let header = HEADER.replace(' ', ", ");
+    let row = |mine: &str| format!("{}, {mine}\n", line(1).replace(' ', ", "));
+    let text = format!("{header}, my_column\n{}{}", row("\"x \"\"y\"\"\""), row("-"));
+    let input = write(folder.path(), "input", text.as_bytes());
+    let lake = folder.path().join("lake");
+    run(converter().args(["convert", "--region", "us-east-1"]).arg(input).arg("--lake").arg(&lake)).ended(0);
+    let rows = rows(&lake);
+    let mine: Vec<bool> = rows.iter().map(|row| row.contains("my_column")).collect();
+    assert_eq!(mine.iter().filter(|mine| **mine).count(), 1, "{rows:?}");
+    assert!(rows.iter().any(|row| row.contains("my_column -> \"x \\\"y\\\"\"") || row.contains("x \"y\"")), "{rows:?}");
+}
+
 #[test]
 fn what_is_no_text_takes_nothing_with_it() {
     let content = envelope(&format!("{},{},{}", message(1), message(2), message(3)));

@@ -1,5 +1,7 @@
 //! CSV as Athena and Logs Insights export it: a header row, quoted or not, then a row a line.
 
+use std::borrow::Cow;
+
 use csv_core::{ReadRecordResult, Reader};
 
 use flowlake_common::vpc::{Field, Kind};
@@ -50,6 +52,18 @@ fn bare(name: &str) -> &str {
     name.trim_ascii().trim_matches('"')
 }
 
+/// Any value without that: behind a space, quotes are taken for its own.
+fn unspaced(value: &str) -> Cow<'_, str> {
+    let Some(bare) = value.strip_prefix(' ').map(str::trim_ascii) else {
+        return Cow::Borrowed(value);
+    };
+    match bare.strip_prefix('"').and_then(|bare| bare.strip_suffix('"')) {
+        Some(quoted) if quoted.contains("\"\"") => Cow::Owned(quoted.replace("\"\"", "\"")),
+        Some(quoted) => Cow::Borrowed(quoted),
+        None => Cow::Borrowed(bare),
+    }
+}
+
 impl Default for Rows {
     fn default() -> Self {
         Self { reader: Reader::new(), values: Vec::new(), ends: vec![0; MAX_COLUMNS], count: 0, header: None }
@@ -73,7 +87,7 @@ impl Rows {
             Some(Columns::Message(column)) if *column >= self.count => {
                 return Err(format!("{} values where the message is number {}", self.count, column + 1));
             }
-            Some(Columns::Message(column)) => made.line(number, self.value(*column)?),
+            Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?)),
             Some(Columns::Fields(names)) => {
                 if names.len() != self.count {
                     return Err(format!("{} values where the header names {}", self.count, names.len()));
@@ -86,7 +100,7 @@ impl Rows {
                     // Some put a space behind the comma. No field's value has one.
                     match Field::named(name) {
                         Some(_) => made.numeric(name, bare(value)),
-                        None => made.word(value),
+                        None => made.word(&unspaced(value)),
                     }
                 }
                 made.finish(number, MadeKind::Line);

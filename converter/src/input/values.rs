@@ -15,6 +15,8 @@ pub(super) const MAX_VALUE: usize = 16 << 20;
 const ROW: &[u8] = b"[{\"field\":";
 /// Bytes asked for at once.
 const STEP: usize = 256 * 1024;
+/// Empty lines, and spaces before a value, that are looked through.
+const MAX_BLANK: usize = 4096;
 
 /// What stands in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,13 +235,14 @@ impl<R: Read> Values<R> {
                 Place::List => b",]",
             };
             if is_json && byte == b'\n' && self.by_lines && self.place == Place::Top && dropped == 0 {
-                if at + 1 == self.buffer.len() && !self.ended {
+                let behind = self.buffer.get(at + 1..).unwrap_or_default();
+                if behind.trim_ascii_start().is_empty() && behind.len() < MAX_BLANK && !self.ended {
                     let looked_at = at - self.start;
                     self.refill();
                     at = self.start + looked_at;
                     continue;
                 }
-                if self.buffer.get(at + 1) == Some(&b'{') && !scan.goes_on(&self.buffer[self.start..at]) {
+                if begins_a_value(behind) && !scan.goes_on(&self.buffer[self.start..at]) {
                     at += 1;
                     self.line += 1;
                     break false;
@@ -290,7 +293,7 @@ impl<R: Read> Values<R> {
         let length = memchr::memchr(b'\n', self.buffer.get(start..self.start)?)?;
         if self.place != Place::Top
             || self.rescanned > MAX_RESCANNED
-            || self.buffer.get(start + length + 1) != Some(&b'{')
+            || !self.buffer.get(start + length + 1..).is_some_and(begins_a_value)
         {
             return None;
         }
@@ -306,7 +309,7 @@ impl<R: Read> Values<R> {
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
         let mut scan = Scan::default();
         seen[..end].iter().for_each(|byte| _ = scan.ends(*byte));
-        self.rescanned <= MAX_RESCANNED && !scan.goes_on(&seen[..end]) && seen.get(end + 1) == Some(&b'{')
+        self.rescanned <= MAX_RESCANNED && !scan.goes_on(&seen[..end]) && begins_a_value(&seen[end + 1..])
     }
 
     fn refill(&mut self) {
@@ -330,6 +333,12 @@ impl<R: Read> Values<R> {
     }
 }
 
+/// Whether an object begins here, or an array, behind empty lines and spaces.
+fn begins_a_value(bytes: &[u8]) -> bool {
+    let bytes = bytes.get(..MAX_BLANK).unwrap_or(bytes);
+    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
 /// Whether an object of which this is the beginning has a list whose elements are what is sought.
 fn has_list(object: &[u8]) -> bool {
     let mut values = Values::new(object);
@@ -345,8 +354,8 @@ fn has_list(object: &[u8]) -> bool {
 }
 
 impl Scan {
-    /// Whether the value may go on behind a line that ends here with an object that begins the next: it was laid out so. In an object
-    /// nothing but a colon stands before another.
+    /// Whether the value may go on behind a line that ends here with an object or a list that begins the next: it was laid out so. In an
+    /// object nothing but a colon stands before another.
     fn goes_on(&self, line: &[u8]) -> bool {
         match line.trim_ascii_end().last() {
             _ if self.in_string => false,
