@@ -132,7 +132,7 @@ pub fn document() -> String {
         let _ = write!(text, "\n## {title}\n\n| column | OCSF | kept in `unmapped` as |\n|---|---|---|\n");
         for mapped in sensor.table() {
             let kept = mapped.unmapped.map_or_else(|| "-".to_owned(), |key| format!("`{key}`"));
-            line(&mut text, &[&format!("`{}`", mapped.column), mapped.role.ocsf(), &kept]);
+            line(&mut text, &[&format!("`{}`", mapped.column), mapped.role.ocsf(sensor), &kept]);
         }
         text.push_str("\nEvery other column: `unmapped`, by its name, `.` written `_`.\n");
     }

@@ -130,15 +130,20 @@ pub enum Role {
 impl Role {
     /// The OCSF attribute that it reaches; of the answer's row source and destination are the other way round.
     #[must_use]
-    pub const fn ocsf(self) -> &'static str {
+    pub const fn ocsf(self, sensor: Sensor) -> &'static str {
         match self {
+            Self::SourcePort if matches!(sensor, Sensor::Zeek) => "src_endpoint.port; of ICMP unmapped[icmp_type]",
+            Self::DestinationPort if matches!(sensor, Sensor::Zeek) => {
+                "dst_endpoint.port; of ICMP that nothing answers unmapped[icmp_code]"
+            }
             Self::Start => "time, time_dt, start_time_dt",
             Self::End | Self::Duration => "end_time_dt",
             Self::Source => "src_endpoint.ip",
-            Self::SourcePort => "src_endpoint.port; of Zeek's ICMP unmapped[icmp_type]",
+            Self::SourcePort => "src_endpoint.port",
             Self::Destination => "dst_endpoint.ip",
-            Self::DestinationPort => "dst_endpoint.port; of Zeek's ICMP that nothing answers unmapped[icmp_code]",
-            Self::Protocol | Self::ProtocolNumber => "connection_info.protocol_num",
+            Self::DestinationPort => "dst_endpoint.port",
+            Self::Protocol => "connection_info.protocol_num; a name that is not known unmapped[proto]",
+            Self::ProtocolNumber => "connection_info.protocol_num",
             Self::PacketsOut => "traffic.packets of the first row",
             Self::BytesOut => "traffic.bytes of the first row",
             Self::PacketsBack => "traffic.packets of the answer's row",
@@ -330,6 +335,8 @@ impl Plan {
             } else {
                 made.word("frame");
             }
+            // A protocol of which only a name is known is not lost.
+            made.word(text(Role::Protocol).filter(|_| protocol.is_none()).unwrap_or_default());
             for (place, _) in &self.kept {
                 made.word(value(*place));
             }
@@ -340,8 +347,11 @@ impl Plan {
 
     /// Makes the header of the lines, unless it is in force.
     pub(super) fn header(&self, number: u64, made: &mut Made) {
-        let own: &[&str] =
-            if self.sensor == Sensor::Zeek { &["icmp_type", "icmp_code"] } else { &[suricata::BYTES_LAYER] };
+        let own: &[&str] = if self.sensor == Sensor::Zeek {
+            &["icmp_type", "icmp_code", "proto"]
+        } else {
+            &[suricata::BYTES_LAYER, "proto"]
+        };
         let fields = FIELDS.iter().map(|field| field.name());
         let kept = self.kept.iter().map(|(_, name)| name.as_str());
         made.header(number, fields.chain([self.sensor.mark()]).chain(own.iter().copied()).chain(kept));
@@ -391,9 +401,9 @@ fn shorten(text: &str) -> Cow<'_, str> {
     text.chars().take(40).flat_map(char::escape_debug).collect::<String>().into()
 }
 
-/// IANA's number of a protocol by the names that Zeek and Suricata use.
+/// IANA's number of a protocol by the names that Zeek and Suricata use, as far as they are met outside of TCP, UDP and ICMP.
 fn protocol_number(name: &str, ipv6: bool) -> Option<u8> {
-    const NAMES: [(&str, u8); 12] = [
+    const NAMES: [(&str, u8); 34] = [
         ("tcp", 6),
         ("udp", 17),
         ("icmp", ICMP),
@@ -406,6 +416,28 @@ fn protocol_number(name: &str, ipv6: bool) -> Option<u8> {
         ("igmp", 2),
         ("ipv6", 41),
         ("ipip", 4),
+        ("hopopt", 0),
+        ("ip-encap", 4),
+        ("ipv4", 4),
+        ("egp", 8),
+        ("dccp", 33),
+        ("ipv6-route", 43),
+        ("ipv6-frag", 44),
+        ("rsvp", 46),
+        ("ipv6-nonxt", 59),
+        ("ipv6-opts", 60),
+        ("eigrp", 88),
+        ("ospf", 89),
+        ("ospfigp", 89),
+        ("etherip", 97),
+        ("pim", 103),
+        ("ipcomp", 108),
+        ("vrrp", 112),
+        ("carp", 112),
+        ("l2tp", 115),
+        ("isis", 124),
+        ("udplite", 136),
+        ("mpls-in-ip", 137),
     ];
     let found = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, number)| *number);
     // Zeek says icmp of both.

@@ -2,7 +2,7 @@
 -- Also on one side: the question accepted and its answer rejected, as a network ACL does, which knows no conversations.
 -- Made of packaging/athena/lake/questions/firewall_suspects.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
-  /* Change these, and the days below, in which they lie: days are what prunes. All is UTC. */
+  /* Change these, and the days below, which are one more on either side: days are what prunes. All is UTC. */
   SELECT
     CAST('2026-11-23 00:00:00' AS TIMESTAMP(0)) AS since,
     CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
@@ -39,10 +39,11 @@ WITH period AS (
     END AS other_end
   FROM flow
   CROSS JOIN period
+  /* A margin, since a conversation counts where it begins. */
   WHERE
-    day BETWEEN CAST('2026-11-23' AS DATE) AND CAST('2026-11-23' AS DATE)
-    AND start >= since
-    AND start < until
+    day BETWEEN CAST('2026-11-22' AS DATE) AND CAST('2026-11-24' AS DATE)
+    AND start >= since - INTERVAL '60' MINUTE
+    AND start < until + INTERVAL '60' MINUTE
     AND /* What nobody judged is neither. */ NOT source IS NULL
     AND action IN ('Allowed', 'Denied')
 ), begun /* Two minutes of silence end a conversation: ports come again, and what both sides saw may fall into neighbouring windows. */ AS (
@@ -67,7 +68,7 @@ WITH period AS (
       RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS number
   FROM begun
-), half /* One direction at one place, with one verdict. What was accepted and rejected at once is left out: packets that come after a */ /* connection was closed are rejected too. */ AS (
+), half /* One direction at one place, with one verdict. What was accepted and rejected at once is left out: packets that come after a */ /* connection was closed are rejected too. (After two minutes of silence they are another conversation, and shown.) */ AS (
   SELECT
     sensor,
     interface,
@@ -157,8 +158,12 @@ SELECT
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
 FROM suspect
+CROSS JOIN period
 WHERE
-  NOT accepted_by IS NULL AND NOT rejected_by IS NULL
+  NOT accepted_by IS NULL
+  AND NOT rejected_by IS NULL
+  AND first_seen >= since
+  AND first_seen < until
 GROUP BY
   suspect,
   source,

@@ -1,4 +1,4 @@
--- What left: who sent far more to a service than came back, and far more than on the seven days before?
+-- What left: who sent far more to a service than came back, and far more than usual on the seven days before?
 -- The end with the higher port counts as the client: what a server answers is no upload.
 -- Made of packaging/athena/lake/questions/unusual_upload.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
@@ -90,9 +90,13 @@ SELECT
   first_seen,
   last_seen
 FROM service
-/* Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times an earlier day. */
+CROSS JOIN period
+/* Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times what the days before */
+/* have in as long a time as the period is. */
 WHERE
-  sent >= 1000000 AND sent >= 10 * received AND 7 * sent >= 5 * sent_before
+  sent >= 1000000
+  AND sent >= 10 * received
+  AND CAST(sent AS DOUBLE) * 7 * 86400 >= CAST(sent_before AS DOUBLE) * 5 * DATE_DIFF('SECOND', since, until)
 ORDER BY
   sent DESC,
   source,

@@ -21,7 +21,7 @@ DUCKDB = PACKAGING / "duckdb"
 
 # Functions of Athena's Trino that the questions may use, each known to mean the same in DuckDB after sqlglot.
 FUNCTIONS = set(
-    "abs bitwise_and cast coalesce concat count date_parse date_trunc element_at greatest least max min nullif starts_with sum timestamp".split()
+    "abs bitwise_and cast coalesce concat count date_diff date_parse date_trunc element_at greatest least max min nullif starts_with sum timestamp".split()
 )
 # What may stand before a parenthesis without being a function.
 WORDS = set("and as by case else from having in on or over sets then when where".split())
@@ -180,6 +180,13 @@ def main():
         db.execute(change)
         expect(f"{name}, {what}", ask(db, questions[name]), expected)
         db.execute("ROLLBACK")
+    # Asked for a week of which every day has the same, nothing is unusual.
+    db.execute("BEGIN")
+    db.execute("""INSERT INTO flow SELECT * EXCLUDE (earlier) REPLACE (start - to_days(earlier::INT) AS start,
+        "end" - to_days(earlier::INT) AS "end", day - earlier::INT AS day) FROM flow, range(1, 15) AS days(earlier)""")
+    week = questions["unusual_upload"].replace("2026-11-23 00:00:00", "2026-11-17 00:00:00").replace("2026-11-16", "2026-11-10")
+    expect("unusual_upload, a week like the one before", ask(db, week), [])
+    db.execute("ROLLBACK")
     everywhere = [
         ("nothing there", "DELETE FROM flow", lambda name: []),
         ("another day", "UPDATE flow SET start = start + INTERVAL 1 DAY, day = day + 1", lambda name: []),

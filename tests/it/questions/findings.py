@@ -122,7 +122,26 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
     (
         "SYNs that nobody answers, without flags",
         "brute_force",
+        """UPDATE flow SET tcp_flags = NULL, bytes = 60 * packets WHERE destination_port = 22;
+        DELETE FROM flow WHERE source_port = 22""",
+        [],
+    ),
+    # FTP, Telnet, LDAP, MySQL and PostgreSQL have as small packets.
+    (
+        "small packets, without flags",
+        "brute_force",
         "UPDATE flow SET tcp_flags = NULL, bytes = 60 * packets WHERE destination_port = 22",
+        ["198.51.100.77 10.20.1.10 22 12:00:00 40 38580 12:08:32 12:08:40"],
+    ),
+    (
+        "a late FIN over the edge of the day",
+        "firewall_suspects",
+        """DELETE FROM flow; INSERT INTO flow BY NAME SELECT 'flowlake_vpc' AS sensor, 'eni-1' AS interface, 6 AS protocol, '10.20.1.10' AS source,
+          50000 AS source_port, '10.40.2.20' AS destination, 443 AS destination_port, 5 AS packets, 'Allowed' AS action,
+          DATE '2026-11-22' AS day, TIMESTAMP '2026-11-22 23:59:42' AS start, TIMESTAMP '2026-11-22 23:59:50' AS "end";
+        INSERT INTO flow SELECT * REPLACE ('Denied' AS action, 1 AS packets, DATE '2026-11-23' AS day, TIMESTAMP '2026-11-23 00:00:20' AS start,
+          TIMESTAMP '2026-11-23 00:00:20' AS "end") FROM flow;
+        INSERT INTO flow SELECT * REPLACE ('flowlake_agent' AS sensor, 'eni-2' AS interface) FROM flow WHERE action = 'Allowed'""",
         [],
     ),
     ("nobody judged", "firewall_suspects", "UPDATE flow SET action = 'Unknown' WHERE sensor = 'flowlake_agent'", []),

@@ -3,54 +3,68 @@ WITH period AS (
   -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
+-- Both directions of each connection, by its client's end.
+said AS (
+  SELECT *, source AS client, source_port AS client_port, destination AS server, destination_port AS server_port, FALSE AS answers
+  FROM flow
+  -- FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM
+  WHERE destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
+  UNION ALL
+  SELECT *, destination, destination_port, source, source_port, TRUE
+  FROM flow
+  WHERE source_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
+),
 -- Half an hour of silence ends a connection: a source's ports come again, and what idles all day is no short one.
 begun AS (
   SELECT
     *,
     CASE WHEN start <= max("end") OVER (
-      PARTITION BY source, source_port, destination, destination_port ORDER BY start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+      PARTITION BY client, client_port, server, server_port ORDER BY start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) + INTERVAL '30' MINUTE THEN 0 ELSE 1 END AS begins
-  FROM flow CROSS JOIN period
+  FROM said CROSS JOIN period
   -- A margin, since a connection counts where it begins.
   WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
     AND start >= since - INTERVAL '60' MINUTE AND start < until + INTERVAL '60' MINUTE
     AND protocol = 6 AND action <> 'Denied'
-    -- FTP, SSH, Telnet, LDAP, SMB, SQL Server, Oracle, MySQL, RDP, PostgreSQL, VNC, WinRM
-    AND destination_port IN (21, 22, 23, 389, 445, 1433, 1521, 3306, 3389, 5432, 5900, 5985, 5986)
 ),
 numbered AS (
   SELECT
     *,
     sum(begins) OVER (
-      PARTITION BY source, source_port, destination, destination_port ORDER BY start
+      PARTITION BY client, client_port, server, server_port ORDER BY start
       RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS number
   FROM begun
 ),
 seen AS (
   SELECT
-    sensor, interface, direction, source, source_port, destination, destination_port, number, sum(packets) AS packets,
-    sum(bytes) AS bytes, max(CASE WHEN bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended,
-    min(start) AS first_seen, max("end") AS last_seen
+    sensor, interface, direction, client, client_port, server, server_port, number,
+    sum(CASE WHEN NOT answers THEN packets END) AS packets, sum(CASE WHEN NOT answers THEN bytes END) AS bytes,
+    max(CASE WHEN NOT answers AND bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended,
+    max(CASE WHEN NOT answers AND tcp_flags IS NOT NULL THEN 1 ELSE 0 END) AS told,
+    sum(CASE WHEN answers THEN packets ELSE 0 END) AS answered,
+    min(CASE WHEN NOT answers THEN start END) AS first_seen, max(CASE WHEN NOT answers THEN "end" END) AS last_seen
   FROM numbered
-  GROUP BY sensor, interface, direction, source, source_port, destination, destination_port, number
+  GROUP BY sensor, interface, direction, client, client_port, server, server_port, number
 ),
 -- What several sensors or interfaces saw is counted once: as the one that saw the most of it did.
 attempt AS (
   SELECT
-    source, source_port, destination, destination_port, number, max(packets) AS packets, max(bytes) AS bytes,
-    max(ended) AS ended, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+    client, client_port, server, server_port, number, max(packets) AS packets, max(bytes) AS bytes,
+    max(ended) AS ended, max(told) AS told, max(answered) AS answered, min(first_seen) AS first_seen, max(last_seen) AS last_seen
   FROM seen
-  GROUP BY source, source_port, destination, destination_port, number
+  GROUP BY client, client_port, server, server_port, number
 )
 SELECT
-  source, destination, destination_port, date_trunc('hour', first_seen) AS hour, count(*) AS attempts, sum(bytes) AS bytes,
+  client AS source, server AS destination, server_port AS destination_port, date_trunc('hour', first_seen) AS hour,
+  count(*) AS attempts, sum(bytes) AS bytes,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM attempt CROSS JOIN period
 -- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but
--- never end with FIN or RST, and have no more than headers.
-WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets) AND first_seen >= since AND first_seen < until
-GROUP BY source, destination, destination_port, date_trunc('hour', first_seen)
+-- never end with FIN or RST, and have no more than headers. Where a log has no flags, an answer tells of a connection.
+WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets OR told = 0 AND answered > 3)
+  AND first_seen >= since AND first_seen < until
+GROUP BY client, server, server_port, date_trunc('hour', first_seen)
 -- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.
 HAVING count(*) >= 20
 ORDER BY attempts DESC, source, destination, destination_port, hour

@@ -1,7 +1,7 @@
 -- What did one side accept and the other reject: where is the security group, network ACL or firewall to look at?
 -- Also on one side: the question accepted and its answer rejected, as a network ACL does, which knows no conversations.
 WITH period AS (
-  -- Change these, and the days below, in which they lie: days are what prunes. All is UTC.
+  -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 seen AS (
@@ -10,7 +10,9 @@ seen AS (
     least(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS one_end,
     greatest(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS other_end
   FROM flow CROSS JOIN period
-  WHERE day BETWEEN DATE '2026-11-23' AND DATE '2026-11-23' AND start >= since AND start < until
+  -- A margin, since a conversation counts where it begins.
+  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
+    AND start >= since - INTERVAL '60' MINUTE AND start < until + INTERVAL '60' MINUTE
     -- What nobody judged is neither.
     AND source IS NOT NULL AND action IN ('Allowed', 'Denied')
 ),
@@ -32,7 +34,7 @@ numbered AS (
   FROM begun
 ),
 -- One direction at one place, with one verdict. What was accepted and rejected at once is left out: packets that come after a
--- connection was closed are rejected too.
+-- connection was closed are rejected too. (After two minutes of silence they are another conversation, and shown.)
 half AS (
   SELECT
     sensor, interface, protocol, one_end, other_end, number, source, source_port, destination, destination_port,
@@ -62,8 +64,8 @@ SELECT
   suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface, count(DISTINCT destination_port) AS ports,
   min(destination_port) AS lowest_port, max(destination_port) AS highest_port, sum(packets) AS packets,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
-FROM suspect
-WHERE accepted_by IS NOT NULL AND rejected_by IS NOT NULL
+FROM suspect CROSS JOIN period
+WHERE accepted_by IS NOT NULL AND rejected_by IS NOT NULL AND first_seen >= since AND first_seen < until
 GROUP BY suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface
 ORDER BY packets DESC, suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface
 LIMIT 100;

@@ -1,4 +1,4 @@
--- What left: who sent far more to a service than came back, and far more than on the seven days before?
+-- What left: who sent far more to a service than came back, and far more than usual on the seven days before?
 -- The end with the higher port counts as the client: what a server answers is no upload.
 WITH period AS (
   -- Change these, and the days below, which begin seven days earlier: days are what prunes. All is UTC.
@@ -36,8 +36,10 @@ service AS (
   GROUP BY 1, 2, 3, 4
 )
 SELECT source, destination, destination_port, protocol, sent, received, sent_before, first_seen, last_seen
-FROM service
--- Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times an earlier day.
-WHERE sent >= 1000000 AND sent >= 10 * received AND 7 * sent >= 5 * sent_before
+FROM service CROSS JOIN period
+-- Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times what the days before
+-- have in as long a time as the period is.
+WHERE sent >= 1000000 AND sent >= 10 * received
+  AND CAST(sent AS double) * 7 * 86400 >= CAST(sent_before AS double) * 5 * date_diff('second', since, until)
 ORDER BY sent DESC, source, destination, destination_port, protocol
 LIMIT 100;
