@@ -183,6 +183,24 @@ fn one_fault(cloud: &Cloud, case: &Case, bucket: &str) {
     arrived(cloud, bucket, &place, 10);
 }
 
+/// The endpoint's name is not known; once it is, everything is delivered.
+#[test]
+fn a_name_that_is_not_known_is_said() {
+    let Some(cloud) = cloud() else { return };
+    cloud.ask("bucket", json!({ "name": "no-name" }));
+    let place = Place::new();
+    let config = config(&place, "no-name", "");
+    place.put("a", &file(0, 5));
+    let service = start(cloud, "http://s3.flowlake.invalid", &config);
+    service.wait_for("the line or the server failed; next attempt in");
+    let said = service.stop();
+    assert!(said.contains("dns error") && !said.contains("parked; mend"), "{said}");
+    let service = start(cloud, &cloud.url, &config);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    arrived(cloud, "no-name", &place, 5);
+}
+
 /// Any request fails, in any way, one in four; and the service is killed now and then.
 #[test]
 fn a_line_that_fails_all_the_time_loses_nothing() {

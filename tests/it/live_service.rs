@@ -122,7 +122,11 @@ fn an_interface_that_vanishes_gives_what_it_sent() {
     let sender = script("live_traffic.py");
     thread::scope(|scope| {
         scope.spawn(|| lab.shell(&lab.host, &format!("python3 {} udp 200000 100 10.9.0.1 7805", sender.display())));
-        thread::sleep(Duration::from_millis(400));
+        // On a busy machine the sender takes its time to begin.
+        let sent = || lab.shell(&lab.host, "cat /sys/class/net/in0/statistics/tx_packets").text().trim().parse::<u64>();
+        while sent().expect("a number") < 5000 {
+            thread::sleep(Duration::from_millis(10));
+        }
         ip(&["-n", &lab.host, "link", "del", "in0"]);
     });
     running.wait_for("not captured");

@@ -331,6 +331,110 @@ fn written_again(path: &Path) -> Vec<u8> {
     bytes
 }
 
+/// A small file system of the test's own; taken away again at its end.
+struct Small(PathBuf);
+
+impl Small {
+    /// `None`, said loudly, where it may not be made.
+    fn on(path: &Path) -> Option<Self> {
+        let mount = run(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "small"]).arg(path));
+        if mount.code != 0 {
+            loudly("SKIPPED: a full disk needs the right to mount one; run as root");
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+
+    fn remount(&self, how: &str) {
+        run(std::process::Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0)).ended(0);
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        run(std::process::Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+/// The lake's disk is full, or cannot be written, and then the service's own: said, nothing half-written is published, and it goes on by itself.
+#[test]
+fn a_disk_that_is_full_or_read_only_is_waited_for() {
+    let place = Place::new();
+    let [lake, state] = ["lake", "one"].map(|name| place.path(name));
+    fs::create_dir(&lake).unwrap();
+    fs::create_dir(&state).unwrap();
+    let (Some(lakes), Some(_states)) = (Small::on(&lake), Small::on(&state)) else { return };
+    let config = place.config("one", "batch-seconds = 0");
+    let mut service = place.start(&config);
+    service.wait_until("its lock", || state.join("lock").exists());
+    let (mut records, mut waited) = (0, 0);
+    let said =
+        |service: &Service| service.said().matches("make room on the disk, or make it writable; next attempt").count();
+    for (what, disk) in [("full", &lake), ("read-only", &lake), ("full", &state)] {
+        let filler = disk.join("filler");
+        if what == "full" {
+            // To the last page.
+            let mut file = fs::File::create(&filler).unwrap();
+            while file.write_all(&[1; 4096]).is_ok() {}
+        } else {
+            lakes.remount("ro");
+        }
+        place.put(&format!("{records}"), &file(records, 5));
+        place.give(&format!("{records}.log"), &file(records + 5, 5));
+        records += 10;
+        if disk == &lake {
+            service.wait_until(what, || said(&service) > waited);
+        } else {
+            service.wait_until("all, with its own disk full", || counts(&lake).len() as u64 == records);
+        }
+        assert!(service.child.try_wait().unwrap().is_none(), "{what}: it ended: {}", service.said());
+        if what == "full" {
+            fs::remove_file(&filler).unwrap();
+        } else {
+            lakes.remount("rw");
+        }
+        service.wait_until(what, || counts(&lake).len() as u64 == records);
+        service.wait_until("an empty spool", || place.in_spool() == 0);
+        waited = said(&service);
+    }
+    let said = service.stop();
+    assert!(!said.contains("parked; mend"), "{said}");
+    each_once(&lake, records);
+    run(converter().arg("validate").arg(&lake)).ended(0);
+    let left: Vec<String> = crate::support::tree(&lake).into_keys().filter(|name| name.contains(".new-")).collect();
+    assert_eq!(left, [""; 0], "nothing half-written is left");
+    // Also not when the service begins anew.
+    let service = place.start(&config);
+    service.wait_until("its lock", || state.join("lock").exists());
+    thread::sleep(Duration::from_secs(7));
+    service.stop();
+    each_once(&lake, records);
+}
+
+/// A batch in which a day ends gives an object for each day.
+#[test]
+fn a_day_that_ends_in_a_batch_gives_two_objects() {
+    let place = Place::new();
+    let config = place.config("one", "batch-seconds = 1");
+    // 1718582400 is the midnight between 2024-06-16 and 17.
+    for (number, start) in [(0, 1_718_582_398), (1, 1_718_582_400)] {
+        let moved =
+            file(number, 1).replace("1718530010", &start.to_string()).replace("1718530070", &(start + 1).to_string());
+        place.put(&format!("{number}"), &moved);
+    }
+    let service = place.start(&config);
+    service.wait_until("both", || counts(&place.path("lake")).len() == 2);
+    service.wait_for("2 rows in 2 new lake files");
+    service.stop();
+    let objects = lake_files(&place.path("lake"));
+    let days = ["eventDay=20240616", "eventDay=20240617"];
+    assert!(
+        objects.len() == 2 && objects.iter().zip(days).all(|(path, day)| path.to_string_lossy().contains(day)),
+        "{objects:?}"
+    );
+    run(converter().arg("validate").arg(place.path("lake"))).ended(0);
+}
+
 #[test]
 fn a_configuration_that_is_wrong_is_refused() {
     let place = Place::new();

@@ -39,6 +39,14 @@ mod tests {
     fn attempts_become_rare() {
         let mut backoff = Backoff::default();
         let seconds: Vec<u64> = (0..12).map(|_| backoff.next(1 << 40)).collect();
+        // An hour of refusals is no reason to give up, nor to hammer.
+        let mut backoff = Backoff::default();
+        let (mut hour, mut attempts) = (0, 0);
+        while hour < 3600 {
+            hour += backoff.next(attempts * 7919);
+            attempts += 1;
+        }
+        assert!((20..=40).contains(&attempts), "{attempts}");
         assert!(seconds.is_sorted() && seconds[0] == 1 && (150..=300).contains(&seconds[11]), "{seconds:?}");
     }
 }

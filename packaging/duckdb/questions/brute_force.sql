@@ -70,9 +70,10 @@ WITH period AS (
     number,
     SUM(CASE WHEN NOT answers THEN packets END) AS packets,
     SUM(CASE WHEN NOT answers THEN bytes END) AS bytes,
-    MAX(CASE WHEN NOT answers AND tcp_flags & 5 <> 0 THEN 1 ELSE 0 END) AS ended,
+    MAX(CASE WHEN tcp_flags & CASE WHEN answers THEN 1 ELSE 5 END <> 0 THEN 1 ELSE 0 END) AS ended, /* FIN or RST of the client, or FIN of the server: an RST is how a closed port answers. */
     MAX(CASE WHEN NOT answers AND NOT tcp_flags IS NULL THEN 1 ELSE 0 END) AS told,
     SUM(CASE WHEN answers THEN packets ELSE 0 END) AS answered,
+    SUM(CASE WHEN answers THEN bytes ELSE 0 END) AS answered_bytes,
     MIN(CASE WHEN NOT answers THEN start END) AS first_seen,
     MAX(CASE WHEN NOT answers THEN "end" END) AS last_seen
   FROM numbered
@@ -97,6 +98,7 @@ WITH period AS (
     MAX(ended) AS ended,
     MAX(told) AS told,
     MAX(answered) AS answered,
+    MAX(answered_bytes) AS answered_bytes,
     MIN(first_seen) AS first_seen,
     MAX(last_seen) AS last_seen
   FROM seen
@@ -119,12 +121,20 @@ SELECT
 FROM attempt
 CROSS JOIN period
 /* More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but */
-/* never end with FIN or RST, and have no more than headers. Where a log has no flags, an answer tells of a connection. */
+/* never end with FIN or RST, and have no more than headers. Where a log has no flags, an answer tells of a */
+/* connection, unless all packets are of one size: headers alone. */
 WHERE
   packets > 5
   AND bytes < 20000
   AND (
-    ended = 1 OR bytes > 70 * packets OR told = 0 AND answered > 3
+    ended = 1
+    OR bytes > 70 * packets
+    OR told = 0
+    AND answered > 3
+    AND (
+      bytes % packets <> 0 OR answered_bytes % answered <> 0
+    )
+    AND last_seen < first_seen + INTERVAL '30' MINUTE
   )
   AND first_seen >= since
   AND first_seen < until

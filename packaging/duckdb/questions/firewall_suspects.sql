@@ -2,7 +2,7 @@
 -- Also on one side: the question accepted and its answer rejected, as a network ACL does, which knows no conversations.
 -- Made of packaging/athena/lake/questions/firewall_suspects.sql by tests/it/questions/check.py --write: change that one.
 WITH period AS (
-  /* Change these, and the days below, which are one more on either side: days are what prunes. All is UTC. */
+  /* Change these, and the days below, of which one more before: days are what prunes. All is UTC. */
   SELECT
     CAST('2026-11-23 00:00:00' AS TIMESTAMP(0)) AS since,
     CAST('2026-11-24 00:00:00' AS TIMESTAMP(0)) AS until
@@ -19,6 +19,7 @@ WITH period AS (
     action,
     start,
     "end",
+    start >= since AS inside,
     CASE
       WHEN source || ' ' || CAST(source_port AS TEXT) IS NULL
       OR destination || ' ' || CAST(destination_port AS TEXT) IS NULL
@@ -39,11 +40,11 @@ WITH period AS (
     END AS other_end
   FROM flow
   CROSS JOIN period
-  /* A margin, since a conversation counts where it begins. */
+  /* A margin, to know what was accepted just before: its late packets are no suspects. Only what lies in the period counts. */
   WHERE
-    day BETWEEN CAST('2026-11-22' AS DATE) AND CAST('2026-11-24' AS DATE)
-    AND start >= since - INTERVAL '60' MINUTE
-    AND start < until + INTERVAL '60' MINUTE
+    day BETWEEN CAST('2026-11-22' AS DATE) AND CAST('2026-11-23' AS DATE)
+    AND start >= since - INTERVAL '15' MINUTE
+    AND start < until
     AND /* What nobody judged is neither. */ NOT source IS NULL
     AND action IN ('Allowed', 'Denied')
 ), begun /* Two minutes of silence end a conversation: ports come again, and what both sides saw may fall into neighbouring windows. */ AS (
@@ -81,9 +82,9 @@ WITH period AS (
     destination,
     destination_port,
     MAX(action) = 'Denied' AS rejected,
-    SUM(packets) AS packets,
-    MIN(start) AS first_seen,
-    MAX("end") AS last_seen
+    SUM(CASE WHEN inside THEN packets ELSE 0 END) AS packets,
+    MIN(CASE WHEN inside THEN start END) AS first_seen,
+    MAX(CASE WHEN inside THEN "end" END) AS last_seen
   FROM numbered
   GROUP BY
     sensor,
@@ -158,12 +159,8 @@ SELECT
   MIN(first_seen) AS first_seen,
   MAX(last_seen) AS last_seen
 FROM suspect
-CROSS JOIN period
 WHERE
-  NOT accepted_by IS NULL
-  AND NOT rejected_by IS NULL
-  AND first_seen >= since
-  AND first_seen < until
+  NOT accepted_by IS NULL AND NOT rejected_by IS NULL AND packets > 0
 GROUP BY
   suspect,
   source,

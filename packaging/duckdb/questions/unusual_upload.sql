@@ -92,7 +92,7 @@ SELECT
 FROM service
 CROSS JOIN period
 /* Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times what the days before */
-/* have in as long a time as the period is. */
+/* have in as long a time as the period is. (Of an hour, what is done once a day is unusual.) */
 WHERE
   sent >= 1000000
   AND sent >= 10 * received

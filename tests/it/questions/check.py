@@ -21,7 +21,7 @@ DUCKDB = PACKAGING / "duckdb"
 
 # Functions of Athena's Trino that the questions may use, each known to mean the same in DuckDB after sqlglot.
 FUNCTIONS = set(
-    "abs bitwise_and cast coalesce concat count date_diff date_parse date_trunc element_at greatest least max min nullif starts_with sum timestamp".split()
+    "abs bitwise_and cast coalesce concat count date_diff date_parse date_trunc element_at greatest least max min mod nullif starts_with sum timestamp".split()
 )
 # What may stand before a parenthesis without being a function.
 WORDS = set("and as by case else from having in on or over sets then when where".split())

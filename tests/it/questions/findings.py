@@ -117,7 +117,12 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
           0 AS tcp_flags) FROM flow WHERE source = '198.51.100.77'""",
         EXPECTED["port_scan"][:1],
     ),
-    ("SYNs that nobody answers", "brute_force", "UPDATE flow SET tcp_flags = 2, bytes = 60 * packets WHERE destination_port = 22", []),
+    (
+        "SYNs that nobody answers",
+        "brute_force",
+        "UPDATE flow SET tcp_flags = 2, bytes = 60 * packets WHERE destination_port = 22; DELETE FROM flow WHERE source_port = 22",
+        [],
+    ),
     ("without flags", "brute_force", "UPDATE flow SET tcp_flags = NULL", EXPECTED["brute_force"]),
     (
         "SYNs that nobody answers, without flags",
@@ -132,6 +137,30 @@ flowlake_vpc 10.20.1.10 10.40.2.20 22 6 1 1 12:09:33 12:09:33"""),
         "brute_force",
         "UPDATE flow SET tcp_flags = NULL, bytes = 60 * packets WHERE destination_port = 22",
         ["198.51.100.77 10.20.1.10 22 12:00:00 40 38580 12:08:32 12:08:40"],
+    ),
+    (
+        "SYNs whose answers are lost, without flags",
+        "brute_force",
+        "UPDATE flow SET tcp_flags = NULL, bytes = 60 * packets WHERE 22 IN (source_port, destination_port)",
+        [],
+    ),
+    (
+        "the server ends it",
+        "brute_force",
+        """UPDATE flow SET tcp_flags = 2, bytes = 60 * packets WHERE destination_port = 22;
+        UPDATE flow SET tcp_flags = 19 WHERE source_port = 22""",
+        ["198.51.100.77 10.20.1.10 22 12:00:00 40 38580 12:08:32 12:08:40"],
+    ),
+    # From one port every ten seconds, all day, since the day before: what is rejected stands.
+    (
+        "rejected since the day before",
+        "firewall_suspects",
+        """DELETE FROM flow; INSERT INTO flow BY NAME SELECT 'flowlake_agent' AS sensor, 'eni-1' AS interface, 17 AS protocol,
+          '10.20.1.10' AS source, 514 AS source_port, '10.40.2.20' AS destination, 514 AS destination_port, 1 AS packets,
+          'Allowed' AS action, CAST(tick AS date) AS day, tick AS start, tick AS "end"
+          FROM (SELECT unnest(generate_series(TIMESTAMP '2026-11-22 12:00:00', TIMESTAMP '2026-11-24 12:00:00', INTERVAL 10 SECOND)) AS tick);
+        INSERT INTO flow SELECT * REPLACE ('Denied' AS action, 'flowlake_vpc' AS sensor, 'eni-2' AS interface) FROM flow""",
+        ["the_other_side_rejects 10.20.1.10 10.40.2.20 17 flowlake_agent flowlake_vpc eni-2 1 514 514 8640 00:00:00 23:59:50"],
     ),
     (
         "a late FIN over the edge of the day",

@@ -40,9 +40,10 @@ seen AS (
   SELECT
     sensor, interface, direction, client, client_port, server, server_port, number,
     sum(CASE WHEN NOT answers THEN packets END) AS packets, sum(CASE WHEN NOT answers THEN bytes END) AS bytes,
-    max(CASE WHEN NOT answers AND bitwise_and(tcp_flags, 5) <> 0 THEN 1 ELSE 0 END) AS ended,
+    -- FIN or RST of the client, or FIN of the server: an RST is how a closed port answers.
+    max(CASE WHEN bitwise_and(tcp_flags, CASE WHEN answers THEN 1 ELSE 5 END) <> 0 THEN 1 ELSE 0 END) AS ended,
     max(CASE WHEN NOT answers AND tcp_flags IS NOT NULL THEN 1 ELSE 0 END) AS told,
-    sum(CASE WHEN answers THEN packets ELSE 0 END) AS answered,
+    sum(CASE WHEN answers THEN packets ELSE 0 END) AS answered, sum(CASE WHEN answers THEN bytes ELSE 0 END) AS answered_bytes,
     min(CASE WHEN NOT answers THEN start END) AS first_seen, max(CASE WHEN NOT answers THEN "end" END) AS last_seen
   FROM numbered
   GROUP BY sensor, interface, direction, client, client_port, server, server_port, number
@@ -51,7 +52,8 @@ seen AS (
 attempt AS (
   SELECT
     client, client_port, server, server_port, number, max(packets) AS packets, max(bytes) AS bytes,
-    max(ended) AS ended, max(told) AS told, max(answered) AS answered, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+    max(ended) AS ended, max(told) AS told, max(answered) AS answered,
+    max(answered_bytes) AS answered_bytes, min(first_seen) AS first_seen, max(last_seen) AS last_seen
   FROM seen
   GROUP BY client, client_port, server, server_port, number
 )
@@ -61,8 +63,10 @@ SELECT
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
 FROM attempt CROSS JOIN period
 -- More than a knock, less than a session in which somebody works. SYNs that nobody answers are sent again, but
--- never end with FIN or RST, and have no more than headers. Where a log has no flags, an answer tells of a connection.
-WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets OR told = 0 AND answered > 3)
+-- never end with FIN or RST, and have no more than headers. Where a log has no flags, an answer tells of a
+-- connection, unless all packets are of one size: headers alone.
+WHERE packets > 5 AND bytes < 20000 AND (ended = 1 OR bytes > 70 * packets OR told = 0 AND answered > 3
+    AND (mod(bytes, packets) <> 0 OR mod(answered_bytes, answered) <> 0) AND last_seen < first_seen + INTERVAL '30' MINUTE)
   AND first_seen >= since AND first_seen < until
 GROUP BY client, server, server_port, date_trunc('hour', first_seen)
 -- Threshold: people do not log in 20 times an hour. Machines may: know them, and leave them out.

@@ -1,18 +1,18 @@
 -- What did one side accept and the other reject: where is the security group, network ACL or firewall to look at?
 -- Also on one side: the question accepted and its answer rejected, as a network ACL does, which knows no conversations.
 WITH period AS (
-  -- Change these, and the days below, which are one more on either side: days are what prunes. All is UTC.
+  -- Change these, and the days below, of which one more before: days are what prunes. All is UTC.
   SELECT TIMESTAMP '2026-11-23 00:00:00' AS since, TIMESTAMP '2026-11-24 00:00:00' AS until
 ),
 seen AS (
   SELECT
     sensor, interface, protocol, source, source_port, destination, destination_port, packets, action, start, "end",
+    start >= since AS inside,
     least(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS one_end,
     greatest(concat(source, ' ', CAST(source_port AS varchar)), concat(destination, ' ', CAST(destination_port AS varchar))) AS other_end
   FROM flow CROSS JOIN period
-  -- A margin, since a conversation counts where it begins.
-  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-24'
-    AND start >= since - INTERVAL '60' MINUTE AND start < until + INTERVAL '60' MINUTE
+  -- A margin, to know what was accepted just before: its late packets are no suspects. Only what lies in the period counts.
+  WHERE day BETWEEN DATE '2026-11-22' AND DATE '2026-11-23' AND start >= since - INTERVAL '15' MINUTE AND start < until
     -- What nobody judged is neither.
     AND source IS NOT NULL AND action IN ('Allowed', 'Denied')
 ),
@@ -38,7 +38,8 @@ numbered AS (
 half AS (
   SELECT
     sensor, interface, protocol, one_end, other_end, number, source, source_port, destination, destination_port,
-    max(action) = 'Denied' AS rejected, sum(packets) AS packets, min(start) AS first_seen, max("end") AS last_seen
+    max(action) = 'Denied' AS rejected, sum(CASE WHEN inside THEN packets ELSE 0 END) AS packets,
+    min(CASE WHEN inside THEN start END) AS first_seen, max(CASE WHEN inside THEN "end" END) AS last_seen
   FROM numbered
   GROUP BY sensor, interface, protocol, one_end, other_end, number, source, source_port, destination, destination_port
   HAVING sum(CASE WHEN action = 'Denied' THEN 1 ELSE 0 END) IN (0, count(*))
@@ -64,8 +65,8 @@ SELECT
   suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface, count(DISTINCT destination_port) AS ports,
   min(destination_port) AS lowest_port, max(destination_port) AS highest_port, sum(packets) AS packets,
   min(first_seen) AS first_seen, max(last_seen) AS last_seen
-FROM suspect CROSS JOIN period
-WHERE accepted_by IS NOT NULL AND rejected_by IS NOT NULL AND first_seen >= since AND first_seen < until
+FROM suspect
+WHERE accepted_by IS NOT NULL AND rejected_by IS NOT NULL AND packets > 0
 GROUP BY suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface
 ORDER BY packets DESC, suspect, source, destination, protocol, accepted_by, rejected_by, rejecting_interface
 LIMIT 100;

@@ -38,7 +38,7 @@ service AS (
 SELECT source, destination, destination_port, protocol, sent, received, sent_before, first_seen, last_seen
 FROM service CROSS JOIN period
 -- Thresholds: a megabyte (the demo is small: a real network wants more), ten times what came back, five times what the days before
--- have in as long a time as the period is.
+-- have in as long a time as the period is. (Of an hour, what is done once a day is unusual.)
 WHERE sent >= 1000000 AND sent >= 10 * received
   AND CAST(sent AS double) * 7 * 86400 >= CAST(sent_before AS double) * 5 * date_diff('second', since, until)
 ORDER BY sent DESC, source, destination, destination_port, protocol
