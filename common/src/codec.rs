@@ -102,8 +102,8 @@ impl<R: Read> Member<R> {
     }
 }
 
-/// Tells whether a first line begins a file.
-type Begins = Box<dyn Fn(&[u8]) -> bool + Send>;
+/// Tells whether a first line begins a file, behind a line that has no end.
+type Begins = Box<dyn Fn(&[u8], &[u8]) -> bool + Send>;
 
 /// Bytes that a header has at most.
 const HEADER: usize = 16 * 1024;
@@ -215,9 +215,7 @@ impl<R: Read> Read for Members<R> {
             if !self.line.is_empty() && self.begins.is_some() {
                 self.peek();
                 let line = self.peeked.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                // A header that is cut between two blocks has a header's words on both sides.
-                let whole = [&self.line, line].concat();
-                if self.begins.as_ref().is_some_and(|begins| begins(line) && !begins(&whole)) {
+                if !line.is_empty() && self.begins.as_ref().is_some_and(|begins| begins(&self.line, line)) {
                     self.peeked.insert(0, b'\n');
                 }
             }
@@ -241,13 +239,14 @@ impl<R: Read> Decoder<R> {
         Self::open(reader, limit, None)
     }
 
-    /// As [`Decoder::new`], for text: where a gzip member's or zstd frame's first line `begins` a file anew, the line before it ends, though it
+    /// As [`Decoder::new`], for text: where a gzip member's or zstd frame's first line (the second argument of `begins`) begins a file anew behind what the
+    /// line before it has so far (the first), that line ends, though it
     /// has no line end. So files that were joined packed read as they would one by one, and a file that was packed in
     /// blocks stays whole.
     ///
     /// # Errors
     /// As those of [`Decoder::new`].
-    pub fn lines(reader: R, limit: u64, begins: impl Fn(&[u8]) -> bool + Send + 'static) -> io::Result<Self> {
+    pub fn lines(reader: R, limit: u64, begins: impl Fn(&[u8], &[u8]) -> bool + Send + 'static) -> io::Result<Self> {
         Self::open(reader, limit, Some(Box::new(begins)))
     }
 
@@ -346,7 +345,7 @@ mod tests {
     fn empty_members_are_passed_over() {
         let members = [gzip(b"one"), gzip(b"").repeat(100_000), gzip(b"two")].concat();
         let mut text = String::new();
-        Decoder::lines(&members[..], 100, |_| false).unwrap().read_to_string(&mut text).unwrap();
+        Decoder::lines(&members[..], 100, |_, _| false).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "onetwo");
     }
 
@@ -354,7 +353,7 @@ mod tests {
     fn a_member_that_begins_anew_ends_the_line_before() {
         let members = [gzip(b"one"), gzip(b""), gzip(b"head\nt"), gzip(b"wo"), gzip(b"head")].concat();
         let mut text = String::new();
-        let begins = |line: &[u8]| line == b"head";
+        let begins = |_: &[u8], line: &[u8]| line == b"head";
         Decoder::lines(&members[..], 100, begins).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\nhead\ntwo\nhead");
         assert_eq!(unpack(&members, 100).unwrap(), b"onehead\ntwohead");
@@ -368,7 +367,7 @@ mod tests {
     #[test]
     fn what_is_packed_twice_is_unpacked_twice() {
         let envelopes = [gzip(b"one"), gzip(b"head")].concat();
-        let begins = |line: &[u8]| line == b"head";
+        let begins = |_: &[u8], line: &[u8]| line == b"head";
         for packed in [gzip(&envelopes), zstd::encode_all(&envelopes[..], 1).unwrap()] {
             let mut text = String::new();
             let mut decoder = Decoder::lines(&packed[..], 100, begins).unwrap();

@@ -14,7 +14,7 @@ use flowlake_common::{
     vpc::{Field, Format, Header, ParquetWriter, parse_line},
 };
 use flowlake_converter::{
-    input::{FlowLog, Item, begins_a_log},
+    input::{FlowLog, Item, begins_anew},
     lake,
     ocsf::{self, Mapping, Origin, Placement, Rows, Version as OcsfVersion, milliseconds},
 };
@@ -82,7 +82,7 @@ fn read_all<R: Read>(mut log: FlowLog<R>) -> u32 {
 fn read_text_gz(bencher: Bencher, version: Version) {
     let packed = packed(version);
     bencher.counter(ItemsCount::new(LINES)).bench(|| {
-        let source = Decoder::lines(&packed[..], u64::MAX, |line| begins_a_log(line, None)).unwrap();
+        let source = Decoder::lines(&packed[..], u64::MAX, |before, line| begins_anew(before, line, None)).unwrap();
         assert_eq!(read_all(FlowLog::open(source, None).unwrap().unwrap().unwrap()), LINES);
     });
 }

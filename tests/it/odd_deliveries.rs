@@ -463,6 +463,13 @@ fn behind_a_cut_line_others_are_found() {
     ] {
         assert_eq!(ports(name, text.as_bytes(), &[]), (expected, 1), "{name}");
     }
+    // Each blank byte is looked at once: a second here was minutes.
+    let blank = "\n".repeat(1 << 20);
+    let text = format!("{}\n{{\"a\":\"x\n{}\n{{\"c\":1,{blank}\"d\":1}}\n{}\n", message(1), message(2), message(3));
+    assert_eq!(ports("a million empty lines", text.as_bytes(), &[]).0, [1, 2, 3]);
+    let pieces = format!("{}{{}},", "\n".repeat(4000)).repeat(250);
+    let text = format!("{}\n{{\"a\":\"x\n{}\n{{\"c\":[{pieces}1]}}\n{}\n", message(1), message(2), message(3));
+    assert_eq!(ports("many runs of them", text.as_bytes(), &[]).0, [1, 2, 3]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use flowlake_agent::{
 };
 use flowlake_common::vpc::{Format, Header, parse_line, write_header, write_line};
 use flowlake_converter::{
-    input::{FlowLog, Item, begins_a_log},
+    input::{FlowLog, Item, begins_anew},
     ocsf::{self, Mapping, Origin, Placement, Rows, Version},
 };
 use ipnet::{IpNet, Ipv4Net};
@@ -153,7 +153,9 @@ pub fn replay(bytes: &[u8]) {
 /// A flow log, packed or not: every line is a record or a reject, and every record becomes a row.
 pub fn log(bytes: &[u8]) {
     const UNPACKED: u64 = 8 << 20;
-    let Ok(source) = flowlake_common::codec::Decoder::lines(bytes, UNPACKED, |line| begins_a_log(line, None)) else {
+    let Ok(source) =
+        flowlake_common::codec::Decoder::lines(bytes, UNPACKED, |before, line| begins_anew(before, line, None))
+    else {
         return;
     };
     if let Ok(Ok(Some(log))) = FlowLog::open(source, None) {

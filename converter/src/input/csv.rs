@@ -22,6 +22,8 @@ pub(super) struct Rows {
     ends: Vec<usize>,
     count: usize,
     header: Option<Columns>,
+    /// Whether the header has spaces behind its commas.
+    is_spaced: bool,
 }
 
 #[derive(Debug)]
@@ -43,8 +45,11 @@ pub(super) fn begins_csv(line: &[u8]) -> bool {
 
 /// Whether a line can only be the header row of a flow log in CSV.
 pub(super) fn begins_a_log(line: &[u8]) -> bool {
+    if !begins_csv(line) {
+        return false;
+    }
     let mut rows = Rows::default();
-    begins_csv(line) && rows.split(line).is_ok() && rows.is_a_header()
+    rows.split(line).is_ok() && rows.is_a_header()
 }
 
 /// A name, or a field's value, without what a space behind the comma leaves on it.
@@ -52,9 +57,9 @@ fn bare(name: &str) -> &str {
     name.trim_ascii().trim_matches('"')
 }
 
-/// Any value without that: behind a space, quotes are taken for its own.
-fn unspaced(value: &str) -> Cow<'_, str> {
-    let Some(bare) = value.strip_prefix(' ').map(str::trim_ascii) else {
+/// Any value without that, where the header has spaces too: behind one, quotes are taken for its own.
+fn unspaced(value: &str, is_spaced: bool) -> Cow<'_, str> {
+    let Some(bare) = value.strip_prefix(' ').filter(|_| is_spaced).map(str::trim_ascii) else {
         return Cow::Borrowed(value);
     };
     match bare.strip_prefix('"').and_then(|bare| bare.strip_suffix('"')) {
@@ -66,7 +71,14 @@ fn unspaced(value: &str) -> Cow<'_, str> {
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { reader: Reader::new(), values: Vec::new(), ends: vec![0; MAX_COLUMNS], count: 0, header: None }
+        Self {
+            reader: Reader::new(),
+            values: Vec::new(),
+            ends: vec![0; MAX_COLUMNS],
+            count: 0,
+            header: None,
+            is_spaced: false,
+        }
     }
 }
 
@@ -87,7 +99,7 @@ impl Rows {
             Some(Columns::Message(column)) if *column >= self.count => {
                 return Err(format!("{} values where the message is number {}", self.count, column + 1));
             }
-            Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?)),
+            Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?, self.is_spaced)),
             Some(Columns::Fields(names)) => {
                 if names.len() != self.count {
                     return Err(format!("{} values where the header names {}", self.count, names.len()));
@@ -100,7 +112,7 @@ impl Rows {
                     // Some put a space behind the comma. No field's value has one.
                     match Field::named(name) {
                         Some(_) => made.numeric(name, bare(value)),
-                        None => made.word(&unspaced(value)),
+                        None => made.word(&unspaced(value, self.is_spaced)),
                     }
                 }
                 made.finish(number, MadeKind::Line);
@@ -141,6 +153,7 @@ impl Rows {
     }
 
     fn take_header(&mut self, number: u64, made: &mut Made) -> Result<(), String> {
+        self.is_spaced = (0..self.count).any(|column| self.value(column).is_ok_and(|name| name.starts_with(' ')));
         let names = (0..self.count).map(|column| self.value(column).map(bare));
         let names: Vec<&str> = names.collect::<Result<_, _>>()?;
         let columns = match names.iter().position(|name| MESSAGES.contains(name)) {

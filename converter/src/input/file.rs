@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     lines::Damage,
-    log::{FlowLog, NotAFlowLog, begins_a_log},
+    log::{FlowLog, NotAFlowLog, begins_anew},
     parquet::MAGIC,
 };
 use flowlake_common::{
@@ -112,7 +112,7 @@ impl InputFile {
         let is_parquet = file.read_at(&mut magic, 0)? == magic.len() && magic == *MAGIC;
         let raw = ProgressReader::new(HashingReader::new(file), progress.clone());
         let format = told.cloned();
-        let source = Decoder::lines(raw, MAX_UNPACKED, move |line| begins_a_log(line, format.as_ref()))?;
+        let source = Decoder::lines(raw, MAX_UNPACKED, move |before, line| begins_anew(before, line, format.as_ref()))?;
         if is_parquet {
             Ok(FlowLog::open_parquet(File::open(&self.path)?, source))
         } else {

@@ -452,12 +452,36 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
 
 /// Whether a line can only be the first of a flow log: a header, or a record of the format that was told or, without, of one of
 /// AWS's.
-#[must_use]
-pub fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
+pub(super) fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
     let line = line.strip_prefix(MARK.as_bytes()).unwrap_or(line);
     read_header(line).is_ok_and(|header| header.is_surely_one())
         || headerless(line, told).is_some()
         || csv::begins_a_log(line.trim_ascii_end())
+}
+
+/// Whether a line begins a file anew behind one that has no end: files that were packed and joined. What was packed in blocks goes on: a
+/// header may be cut between two of them, and have a header's words on both sides; or a quoted word.
+#[must_use]
+pub fn begins_anew(before: &[u8], line: &[u8], told: Option<&Header>) -> bool {
+    let is_quoted = before.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let is_row = before.ends_with(b",") && !csv::begins_a_log(line.trim_ascii_end());
+    begins_a_log(line, told)
+        && !is_quoted
+        && !is_row
+        && !(is_one_word(before, line) && begins_a_log(&[before, line].concat(), told))
+}
+
+/// Whether what is before and behind a cut is one name, or the cut is where a name ends.
+fn is_one_word(before: &[u8], behind: &[u8]) -> bool {
+    let ends = |byte: &u8| b" ,\x1f".contains(byte);
+    let first = before.rsplit(ends).next().unwrap_or_default();
+    let second = behind.split(ends).next().unwrap_or_default();
+    let word = [first, second].concat();
+    let word = String::from_utf8_lossy(&word);
+    let word = word.trim_ascii().trim_matches('"');
+    let is_known = Field::named(&word.replace('_', "-")).is_some()
+        || word.strip_prefix('@').is_some_and(|rest| !rest.contains(['@', '"']));
+    first.is_empty() || second.is_empty() || is_known
 }
 
 /// Whether the records of one header could be read by another.
@@ -469,4 +493,37 @@ fn is_as_long(header: &Header, other: Option<&Header>) -> bool {
 fn read_header(line: &[u8]) -> Result<Header, String> {
     let text = str::from_utf8(line).map_err(|_| "its first line is no text".to_owned())?;
     Header::parse(text).map_err(|error| format!("its first line is {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_go_on_and_files_begin_anew() {
+        const TEXT: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
+        const EXPORT: &str = "\"@timestamp\",\"@message\"";
+        let csv = TEXT.replace('-', "_").replace(' ', ",");
+        let quoted = format!("\"{}\"", csv.replace(',', "\",\""));
+        let anew = |before: &str, line: &str| begins_anew(before.as_bytes(), line.as_bytes(), None);
+        for header in [TEXT, &csv, &quoted, EXPORT] {
+            for cut in 1..header.len() {
+                assert!(!anew(&header[..cut], &header[cut..]), "cut behind {cut}: {header}");
+            }
+            // A file that is only a header, and others, without an end of their last line.
+            for before in
+                [TEXT, &csv, &quoted, EXPORT, "2 123456789012 eni-1 - - - - - - - 1 2 - NODATA", "eni-1 REJECT OK"]
+            {
+                assert!(anew(before, header), "{before} | {header}");
+            }
+        }
+        // Inside of JSON.
+        assert!(!anew("  \"field\": \"", "@message\","));
+        assert!(!anew("  \"field\": \"@", "message\","));
+        // Inside of a row.
+        assert!(!anew(
+            "2024-06-16 09:26:50.000,",
+            "2 123456789012 eni-1 10.0.0.1 10.0.0.2 1 443 6 1 1 1718530010 1718530070 ACCEPT OK"
+        ));
+    }
 }

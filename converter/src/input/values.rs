@@ -87,6 +87,8 @@ struct Scan {
     lists: u64,
     in_string: bool,
     escaped: bool,
+    /// The last byte that is not blank.
+    last: u8,
 }
 
 impl<R: Read> Values<R> {
@@ -202,6 +204,8 @@ impl<R: Read> Values<R> {
         let line = self.line;
         let is_json = first == b'{' || first == b'"' || first == b'[';
         let mut scan = Scan::default();
+        // From where on blank bytes are not looked through yet.
+        let mut blank = 0;
         // Bytes of a value that is too long are dropped as they come.
         let (mut at, mut dropped) = (self.start, 0_u64);
         let ended_well = loop {
@@ -234,15 +238,18 @@ impl<R: Read> Values<R> {
                 Place::Object => b",}",
                 Place::List => b",]",
             };
-            if is_json && byte == b'\n' && self.by_lines && self.place == Place::Top && dropped == 0 {
-                let behind = self.buffer.get(at + 1..).unwrap_or_default();
-                if behind.trim_ascii_start().is_empty() && behind.len() < MAX_BLANK && !self.ended {
+            let is_new = at - self.start >= blank;
+            if is_json && byte == b'\n' && self.by_lines && self.place == Place::Top && dropped == 0 && is_new {
+                let behind = &self.buffer[at + 1..];
+                let count = behind.iter().take(MAX_BLANK).take_while(|byte| byte.is_ascii_whitespace()).count();
+                if count == behind.len() && count < MAX_BLANK && !self.ended {
                     let looked_at = at - self.start;
                     self.refill();
                     at = self.start + looked_at;
                     continue;
                 }
-                if begins_a_value(behind) && !scan.goes_on(&self.buffer[self.start..at]) {
+                blank = at - self.start + 1 + count;
+                if matches!(behind.get(count), Some(b'{' | b'[')) && !scan.goes_on() {
                     at += 1;
                     self.line += 1;
                     break false;
@@ -309,7 +316,7 @@ impl<R: Read> Values<R> {
         let Some(end) = memchr::memchr(b'\n', seen) else { return false };
         let mut scan = Scan::default();
         seen[..end].iter().for_each(|byte| _ = scan.ends(*byte));
-        self.rescanned <= MAX_RESCANNED && !scan.goes_on(&seen[..end]) && begins_a_value(&seen[end + 1..])
+        self.rescanned <= MAX_RESCANNED && !scan.goes_on() && begins_a_value(&seen[end + 1..])
     }
 
     fn refill(&mut self) {
@@ -356,17 +363,20 @@ fn has_list(object: &[u8]) -> bool {
 impl Scan {
     /// Whether the value may go on behind a line that ends here with an object or a list that begins the next: it was laid out so. In an
     /// object nothing but a colon stands before another.
-    fn goes_on(&self, line: &[u8]) -> bool {
-        match line.trim_ascii_end().last() {
+    fn goes_on(&self) -> bool {
+        match self.last {
             _ if self.in_string => false,
-            Some(b'[' | b':') => true,
-            Some(b',') => self.lists & 1 == 1,
+            b'[' | b':' => true,
+            b',' => self.lists & 1 == 1,
             _ => false,
         }
     }
 
     /// Whether the value ends with this byte.
     fn ends(&mut self, byte: u8) -> bool {
+        if !byte.is_ascii_whitespace() {
+            self.last = byte;
+        }
         if self.in_string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -466,7 +476,7 @@ mod tests {
         ] {
             let mut scan = Scan::default();
             line.iter().for_each(|byte| _ = scan.ends(*byte));
-            assert_eq!(scan.goes_on(line), expected, "{}", String::from_utf8_lossy(line));
+            assert_eq!(scan.goes_on(), expected, "{}", String::from_utf8_lossy(line));
         }
         // More than is held behind it.
         let whole = b"\n{\"b\":\"0123456789\"}".repeat(MAX_VALUE / 10);
