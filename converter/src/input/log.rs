@@ -463,12 +463,13 @@ pub(super) fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
 /// header may be cut between two of them, and have a header's words on both sides; or a quoted word.
 #[must_use]
 pub fn begins_anew(before: &[u8], line: &[u8], told: Option<&Header>) -> bool {
+    if !begins_a_log(line, told) {
+        return false;
+    }
     let is_quoted = before.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
     let is_row = before.ends_with(b",") && !csv::begins_a_log(line.trim_ascii_end());
-    begins_a_log(line, told)
-        && !is_quoted
-        && !is_row
-        && !(is_one_word(before, line) && begins_a_log(&[before, line].concat(), told))
+    let is_header = is_one_word(before, line) && begins_a_log(&[before, line].concat(), told);
+    !(is_quoted || is_row || is_header)
 }
 
 /// Whether what is before and behind a cut is one name, or the cut is where a name ends.
