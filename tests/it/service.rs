@@ -331,6 +331,80 @@ fn written_again(path: &Path) -> Vec<u8> {
     bytes
 }
 
+/// Lines of a log that grows, with a header or without.
+fn append(path: &Path, numbers: std::ops::Range<u64>) {
+    let mut log = fs::File::options().create(true).append(true).open(path).unwrap();
+    if log.metadata().unwrap().len() == 0 {
+        writeln!(log, "{HEADER} region").unwrap();
+    }
+    for number in numbers {
+        let line = record(number).replace("OK region", "OK us-east-1") + "\n";
+        // A reader may come in the middle of a line.
+        let (first, second) = line.as_bytes().split_at(30);
+        log.write_all(first).unwrap();
+        log.write_all(second).unwrap();
+    }
+}
+
+/// A file that grows, is rotated, packed, cut short in its place, and all of that while nobody looks, too.
+#[test]
+fn a_file_that_grows_is_followed_wherever_it_goes() {
+    let place = Place::new();
+    let log = place.path("flow.log");
+    let moved = |name: &str| place.path(&format!("flow.log{name}"));
+    let root = place.path("");
+    let root = root.to_str().unwrap().trim_end_matches('/');
+    let text = format!(
+        "state = \"{root}/one\"\n[lake]\npath = \"{root}/lake\"\nbatch-seconds = 0\n[inputs.log]\nfile = \"{root}/flow.log\"\n\
+         origin = \"on-premises\"\n"
+    );
+    let config = write(&place.path(""), "one.toml", text.as_bytes());
+    let rows = || counts(&place.path("lake")).len() as u64;
+    append(&log, 0..100);
+    let service = place.start(&config);
+    service.wait_until("the first lines", || rows() == 100);
+    append(&log, 100..150);
+    service.wait_until("more lines", || rows() == 150);
+    // Rotated; whoever writes goes on in the old file for a while.
+    fs::rename(&log, moved(".1")).unwrap();
+    append(&moved(".1"), 150..170);
+    append(&log, 170..200);
+    service.wait_until("rotated", || rows() == 200);
+    // Killed at any moment while it grows.
+    service.kill();
+    for step in 0..8 {
+        append(&log, 200 + step * 50..250 + step * 50);
+        let service = place.start(&config);
+        thread::sleep(Duration::from_millis(150 + step * 60));
+        service.kill();
+    }
+    // While nobody looks, it is packed away; another comes and goes, and the next begins.
+    let was = fs::read(&log).unwrap();
+    fs::write(moved(".2.gz"), crate::support::gzip(&was)).unwrap();
+    fs::remove_file(&log).unwrap();
+    append(&moved(".1"), 600..650);
+    fs::remove_file(moved(".1")).unwrap();
+    append(&moved(".3"), 650..700);
+    append(&log, 700..750);
+    let service = place.start(&config);
+    service.wait_until("all of them", || rows() >= 200 + 400 + 50 + 50);
+    assert!(service.said().contains("came and went while nobody looked"), "{}", service.said());
+    // Copied, and cut short in its place.
+    append(&log, 750..780);
+    fs::copy(&log, moved(".4")).unwrap();
+    fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    append(&log, 780..790);
+    service.wait_until("copied", || rows() >= 740);
+    thread::sleep(Duration::from_secs(2));
+    let said = service.stop();
+    assert!(!said.contains("is not delivered") && !said.contains("not delivered:"), "{said}");
+    // What came into a file that was gone before anybody looked at it again, nobody can know: 600 to 650.
+    let counts = counts(&place.path("lake"));
+    let expected: Vec<u64> = (0..600).chain(650..790).collect();
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), expected);
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+}
+
 /// A small file system of the test's own; taken away again at its end.
 struct Small(PathBuf);
 

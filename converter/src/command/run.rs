@@ -57,8 +57,9 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
         let (what, path) = match &input.files {
             Files::Spool(path) => ("spool", path),
             Files::Folder(path) => ("folder", path),
+            Files::Followed(path) => ("file", path),
         };
-        let there = if path.is_dir() { "" } else { ": not there now; it would be waited for" };
+        let there = if path.exists() { "" } else { ": not there now; it would be waited for" };
         say(&format!("inputs.{}: {what} {}{there}", input.name, path.display()));
     }
     let lake = match &config.lake.place {

@@ -452,7 +452,7 @@ fn reject<'a>(line: u64, reason: String, bytes: &'a [u8], header: &'a Header, wh
 
 /// Whether a line can only be the first of a flow log: a header, or a record of the format that was told or, without, of one of
 /// AWS's.
-pub(super) fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
+pub(crate) fn begins_a_log(line: &[u8], told: Option<&Header>) -> bool {
     let line = line.strip_prefix(MARK.as_bytes()).unwrap_or(line);
     read_header(line).is_ok_and(|header| header.is_surely_one())
         || headerless(line, told).is_some()
@@ -507,9 +507,10 @@ mod tests {
         let csv = TEXT.replace('-', "_").replace(' ', ",");
         let quoted = format!("\"{}\"", csv.replace(',', "\",\""));
         let anew = |before: &str, line: &str| begins_anew(before.as_bytes(), line.as_bytes(), None);
+        let cut_anew = |(before, line)| anew(before, line);
         for header in [TEXT, &csv, &quoted, EXPORT] {
             for cut in 1..header.len() {
-                assert!(!anew(&header[..cut], &header[cut..]), "cut behind {cut}: {header}");
+                assert!(!cut_anew(header.split_at(cut)), "cut behind {cut}: {header}");
             }
             // A file that is only a header, and others, without an end of their last line.
             for before in

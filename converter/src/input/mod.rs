@@ -18,6 +18,7 @@ mod zeek;
 
 pub use file::{InputFile, Source, collect, finish};
 pub use lines::{Damage, Line, Lines, MAX_LINE};
+pub(crate) use log::begins_a_log;
 pub use log::{COMMENT, FlowLog, Headers, Item, NotAFlowLog, Reject, begins_anew};
 pub use rows::Dialect;
 pub use sensor::{Mapped, Role, Sensor};

@@ -80,6 +80,8 @@ pub enum Files {
     Spool(PathBuf),
     /// A folder of finished files, and the folders in it; they stay.
     Folder(PathBuf),
+    /// A file that grows: it stays, and is followed when it is moved.
+    Followed(PathBuf),
 }
 
 impl Config {
@@ -135,6 +137,7 @@ struct RawAws {
 struct RawInput {
     spool: Option<Spanned<PathBuf>>,
     folder: Option<Spanned<PathBuf>>,
+    file: Option<Spanned<PathBuf>>,
     origin: Option<RawOrigin>,
     account_id: Option<Spanned<String>>,
     region: Option<Spanned<String>>,
@@ -235,10 +238,11 @@ impl RawInput {
         start: usize,
         (version, community_id, lake_region): (ocsf::Version, bool, Option<String>),
     ) -> Result<InputConfig, Wrong> {
-        let files = match (self.spool, self.folder) {
-            (Some(spool), None) => Files::Spool(whole("spool", spool)?),
-            (None, Some(folder)) => Files::Folder(whole("folder", folder)?),
-            _ => return Err((start, format!("inputs.{name}: give either `spool` or `folder`"))),
+        let files = match (self.spool, self.folder, self.file) {
+            (Some(spool), None, None) => Files::Spool(whole("spool", spool)?),
+            (None, Some(folder), None) => Files::Folder(whole("folder", folder)?),
+            (None, None, Some(file)) => Files::Followed(whole("file", file)?),
+            _ => return Err((start, format!("inputs.{name}: give one of `spool`, `folder` and `file`"))),
         };
         let origin = match (self.origin, &files) {
             (Some(RawOrigin::OnPremises), _) | (None, Files::Spool(_)) => ocsf::Origin::OnPremises,
@@ -344,7 +348,7 @@ mod tests {
         let every_key = read(&text).unwrap();
         assert_eq!((every_key.state, every_key.lake.wait), (defaults.state, defaults.lake.wait));
         assert_eq!((every_key.lake.max_bytes, every_key.aws.timeout), (defaults.lake.max_bytes, defaults.aws.timeout));
-        assert_eq!(every_key.inputs.len(), 2);
+        assert_eq!(every_key.inputs.len(), 3);
     }
 
     #[test]
@@ -357,7 +361,7 @@ mod tests {
             (format!("[lake]\npath = \"lake\"\n{SPOOL}"), "converter.toml:2: path: 'lake': a whole path"),
             (format!("[lake]\npath = \"security-lake\"\n{SPOOL}"), "converter.toml:2: path: security-lake: give"),
             (format!("{LAKE}batch-seconds = 100000\n{SPOOL}"), "converter.toml:3: batch-seconds: 100000: from 0"),
-            (format!("{LAKE}[inputs.a]\norigin = \"aws\"\n"), "converter.toml:3: inputs.a: give either"),
+            (format!("{LAKE}[inputs.a]\norigin = \"aws\"\n"), "converter.toml:3: inputs.a: give one of"),
             (format!("{LAKE}{SPOOL}log-format = \"${{x y\"\n"), "converter.toml:5: log-format: "),
             (format!("{LAKE}{SPOOL}region = \"a/b\"\n"), "converter.toml:5: region: 'a/b'"),
         ] {

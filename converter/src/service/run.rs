@@ -25,13 +25,15 @@ use crate::{
     deliver::Root,
     failure::Failure,
     ocsf::Mapping,
-    source::{Arrival, Folder, Owned, SpoolFiles},
+    source::{Arrival, Folder, Followed, Owned, SpoolFiles},
 };
 
 /// Files that are in hand of one input at once: beyond, they are left where they are.
 const MAX_HELD: usize = 8192;
 /// Seconds between two looks at a folder.
 const LOOK_EVERY: i64 = 5;
+/// Seconds after which what is new in a file that grows becomes a piece; it waits for others again then.
+const LONGEST_CUT: u64 = 60;
 const SECOND: i64 = 1_000_000;
 /// Seconds that a clock may be wrong before it is said. Signatures are good for 900.
 const CLOCK_WRONG: i64 = 60;
@@ -57,6 +59,8 @@ pub struct Ended {
 struct Coming {
     spool: Option<SpoolFiles>,
     folder: Option<Folder>,
+    /// Its pieces come as a spool's files do.
+    followed: Option<Followed>,
     /// What was parked, and comes again.
     again: SpoolFiles,
     looked_us: i64,
@@ -137,7 +141,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
 fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
     let again = Parked::of(&config.state).again(&input.name);
     fs::create_dir_all(&again).with_context(|| format!("cannot make {}", again.display()))?;
-    let (mut spool, mut folder) = (None, None);
+    let (mut spool, mut folder, mut followed) = (None, None, None);
     match &input.files {
         Files::Spool(path) => spool = Some(SpoolFiles::new(path)),
         Files::Folder(path) => {
@@ -146,8 +150,15 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
             let log = seen.join(&input.name);
             folder = Some(Folder::open(path, &log).with_context(|| format!("cannot read {}", log.display()))?);
         }
+        Files::Followed(path) => {
+            let pieces = config.state.join("pieces").join(&input.name);
+            let kept = config.state.join("followed").join(format!("{}.json", input.name));
+            let opened = Followed::open(path, &pieces, &kept);
+            followed = Some(opened.with_context(|| format!("cannot follow {} by {}", path.display(), kept.display()))?);
+            spool = Some(SpoolFiles::new(&pieces));
+        }
     }
-    Ok(Coming { spool, folder, again: SpoolFiles::new(&again), looked_us: i64::MIN / 2, failing: false })
+    Ok(Coming { spool, folder, followed, again: SpoolFiles::new(&again), looked_us: i64::MIN / 2, failing: false })
 }
 
 impl Service<'_> {
@@ -163,6 +174,16 @@ impl Service<'_> {
             };
             let coming = &mut self.coming[from];
             let mut trouble = Vec::new();
+            if let Some(followed) = &mut coming.followed {
+                match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
+                    Ok(looked) => {
+                        for message in looked.messages {
+                            (self.say)(&Event::OfInput { message });
+                        }
+                    }
+                    Err(error) => trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name)),
+                }
+            }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
                 match spool.arrivals(room) {
                     Ok(arrivals) => self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival))),

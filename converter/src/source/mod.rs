@@ -1,11 +1,13 @@
-//! Where inputs come from: an agent's spool, and folders of finished files.
+//! Where inputs come from: an agent's spool, folders of finished files, and files that grow.
 //!
 //! What it gives is complete and does not change. Whoever delivers it says when it is done.
 
 mod folder;
+mod followed;
 mod spool;
 
 pub use folder::Folder;
+pub use followed::{Followed, Looked};
 pub use spool::SpoolFiles;
 
 use std::path::PathBuf;

@@ -1,0 +1,388 @@
+//! A file that grows: what is new in it is cut at line ends into pieces, which are the inputs, and which never change.
+//!
+//! Which bytes the next piece has is written down before it is made. Whoever is killed makes the same piece again, and the same bytes are
+//! the same input; so each line is in one piece, and is delivered once. A file is known by its inode and its beginning, wherever it was
+//! moved to, also packed; lines of Zeek's logs and others with a header get the header in each piece.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use flowlake_common::{
+    aside::{self, Existing},
+    codec::{Compression, Decoder},
+    hash, time,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::input::begins_a_log;
+
+/// Bytes of a piece, before its last line's end.
+const MAX_PIECE: u64 = 8 << 20;
+/// Pieces that wait at once; more stay in the file.
+const MAX_PIECES: usize = 64;
+/// Bytes that tell a file from others.
+const HEAD: u64 = 1024;
+/// Bytes that a header may have.
+const MAX_HEADER: u64 = 64 * 1024;
+/// A packed copy may unpack to so much.
+const MAX_UNPACKED: u64 = 1 << 40;
+/// Seconds that a file that was moved stands still before it is taken to be finished.
+const SETTLED: i64 = 10;
+/// Beginnings of finished files that are remembered.
+const MAX_DONE: usize = 64;
+/// What names of files that are written aside begin with.
+const ASIDE: &str = ".new-";
+
+/// A file that is followed.
+#[derive(Debug)]
+pub struct Followed {
+    path: PathBuf,
+    /// Where pieces go.
+    pieces: PathBuf,
+    /// Where is kept how far it is.
+    kept: PathBuf,
+    at: Option<At>,
+    cut_us: i64,
+}
+
+/// How far a file is cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct At {
+    device: u64,
+    inode: u64,
+    /// Bytes of the beginning that tell the file, and their SHA-256.
+    head: u64,
+    head_sha256: String,
+    /// All before is in pieces.
+    offset: u64,
+    /// Where the piece ends that is being made, if one is.
+    next: Option<u64>,
+    /// When it was last seen to change, in seconds since the epoch.
+    modified: i64,
+    /// Beginnings of the files before it.
+    done: VecDeque<(u64, String)>,
+}
+
+/// What a look at the file came to.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What a person should know.
+    pub messages: Vec<String>,
+}
+
+impl Followed {
+    /// Follows a file, which may not be there yet.
+    ///
+    /// # Errors
+    /// When the folders cannot be made, or what is kept cannot be read.
+    pub fn open(path: &Path, pieces: &Path, kept: &Path) -> io::Result<Self> {
+        fs::create_dir_all(pieces)?;
+        aside::remove_all(pieces, ASIDE);
+        if let Some(folder) = kept.parent() {
+            fs::create_dir_all(folder)?;
+            aside::remove_all(folder, ASIDE);
+        }
+        let at = match fs::read(kept) {
+            Ok(content) => Some(serde_json::from_slice(&content)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), pieces: pieces.to_owned(), kept: kept.to_owned(), at, cut_us: i64::MIN / 2 })
+    }
+
+    /// Cuts pieces of what is new: of what waited for `wait` seconds, or is as large as a piece, or at the end of a file that was moved.
+    ///
+    /// # Errors
+    /// When something cannot be read or written; it is tried again with the next look.
+    pub fn look(&mut self, wait: u64) -> io::Result<Looked> {
+        let mut looked = Looked::default();
+        let wait_us = i64::try_from(wait).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000);
+        let mut is_due = time::monotonic_us().saturating_sub(self.cut_us) >= wait_us;
+        loop {
+            let Some(at) = self.at.clone() else {
+                let Some(first) = At::beginning(&self.path, VecDeque::new())? else {
+                    return Ok(looked);
+                };
+                self.keep(first)?;
+                continue;
+            };
+            // What was begun is ended first, whatever became of the file since.
+            let Some(source) = at.find(&self.path)? else {
+                // A new one has its name, and the old one is nowhere.
+                if !self.path.exists() {
+                    return Ok(looked);
+                }
+                let message = format!(
+                    "{}: was moved or cut short, and no file beside it begins as it did: what came behind byte {} of it is not delivered",
+                    self.path.display(),
+                    at.offset
+                );
+                if !self.go_on(&at, &mut looked)? {
+                    return Ok(looked);
+                }
+                looked.messages.push(message);
+                continue;
+            };
+            let is_current = source.path() == self.path;
+            let is_end = !is_current && self.path.exists() && time::now() - source.modified()? >= SETTLED;
+            if self.cut(&at, &source, is_due || !is_current, is_end)? {
+                is_due = false;
+                continue;
+            }
+            // It was moved, and is cut to its end: the next one, and at last the one that has its name now.
+            if !is_end || self.waiting()? >= MAX_PIECES || !self.go_on(&at, &mut looked)? {
+                return Ok(looked);
+            }
+        }
+    }
+
+    /// Begins with the file that came behind one; false when there is none yet.
+    fn go_on(&mut self, at: &At, looked: &mut Looked) -> io::Result<bool> {
+        let Some(next) = self.next_after(at)? else { return Ok(false) };
+        let mut done = at.done.clone();
+        done.push_back((at.head, at.head_sha256.clone()));
+        if done.len() > MAX_DONE {
+            done.pop_front();
+        }
+        let Some(first) = At::beginning(&next, done)? else { return Ok(false) };
+        if next != self.path {
+            looked.messages.push(format!("{}: came and went while nobody looked: it is read, too", next.display()));
+        }
+        self.keep(first)?;
+        Ok(true)
+    }
+
+    /// Pieces that are not delivered yet, claimed or not.
+    fn waiting(&self) -> io::Result<usize> {
+        fn count(folder: &Path) -> io::Result<usize> {
+            let mut files = 0;
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                files += if entry.file_type()?.is_dir() { count(&entry.path())? } else { 1 };
+            }
+            Ok(files)
+        }
+        count(&self.pieces)
+    }
+
+    /// Makes the next piece; false when there is none to be made now. At a file's end its last line needs no end.
+    fn cut(&mut self, at: &At, source: &Source, is_due: bool, is_end: bool) -> io::Result<bool> {
+        if at.next.is_none() && self.waiting()? >= MAX_PIECES {
+            return Ok(false);
+        }
+        let mut bytes = Vec::new();
+        let most = at.next.map_or(MAX_PIECE, |next| next - at.offset);
+        source.read(at.offset)?.take(most).read_to_end(&mut bytes)?;
+        let end = match at.next {
+            Some(next) if next - at.offset == bytes.len() as u64 => next,
+            Some(next) => {
+                return Err(io::Error::other(format!(
+                    "{}: is shorter than {next} bytes, as it was",
+                    self.path.display()
+                )));
+            }
+            None => {
+                let is_full = bytes.len() as u64 == MAX_PIECE;
+                let lines = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
+                let length = if lines == 0 && is_full || is_end && !is_full { bytes.len() } else { lines };
+                if length == 0 || !is_due && !is_full {
+                    return Ok(false);
+                }
+                bytes.truncate(length);
+                at.offset + length as u64
+            }
+        };
+        let begun = At { next: Some(end), ..at.clone() };
+        if at.next.is_none() {
+            self.keep(begun.clone())?;
+        }
+        let header = if at.offset == 0 { Vec::new() } else { header(&mut source.read(0)?, at.offset)? };
+        let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or("log");
+        let place = self.pieces.join(format!("{name}.{}.{:020}-{end:020}", at.head_sha256, at.offset));
+        let put = aside::write_durably(&place, ASIDE, Existing::Keep, |out| {
+            out.write_all(&header)?;
+            out.write_all(&bytes)
+        });
+        match put {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        self.cut_us = time::monotonic_us();
+        let mut cut = At { offset: end, next: None, modified: source.modified()?, ..begun };
+        if cut.head < HEAD {
+            cut.look_at_head(source, HEAD.min(end))?;
+        }
+        self.keep(cut)?;
+        Ok(true)
+    }
+
+    fn keep(&mut self, at: At) -> io::Result<()> {
+        let text = serde_json::to_vec(&at)?;
+        aside::write_durably(&self.kept, ASIDE, Existing::Replace, |out| out.write_all(&text))?;
+        self.at = Some(at);
+        Ok(())
+    }
+
+    /// What came behind a file: others that were moved after it, the oldest first, and then the one of the name.
+    fn next_after(&self, at: &At) -> io::Result<Option<PathBuf>> {
+        let mut moved = Vec::new();
+        for path in beside(&self.path)? {
+            if path == self.path {
+                continue;
+            }
+            let (Ok(meta), Ok(source)) = (fs::metadata(&path), Source::of(path.clone())) else { continue };
+            let is_known = |(head, sha256): &(u64, String)| begins_so(&source, *head, sha256).unwrap_or(true);
+            let itself = (at.head, at.head_sha256.clone());
+            if meta.mtime() >= at.modified && !at.done.iter().chain([&itself]).any(is_known) {
+                moved.push((meta.mtime(), path));
+            }
+        }
+        moved.sort();
+        let first = moved.into_iter().next().map(|(_, path)| path);
+        Ok(first.or_else(|| self.path.exists().then(|| self.path.clone())))
+    }
+}
+
+/// Files beside one whose names begin as its does, itself among them.
+fn beside(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_it = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+        if is_it && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Where a file's bytes are now.
+#[derive(Debug)]
+enum Source {
+    Plain(PathBuf),
+    Packed(PathBuf),
+}
+
+impl Source {
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let mut start = Vec::new();
+        File::open(&path)?.take(4).read_to_end(&mut start)?;
+        Ok(if Compression::sniff(&start) == Compression::None { Self::Plain(path) } else { Self::Packed(path) })
+    }
+
+    fn path(&self) -> &Path {
+        let (Self::Plain(path) | Self::Packed(path)) = self;
+        path
+    }
+
+    /// How long it is, where that is known without reading it.
+    fn length(&self) -> io::Result<Option<u64>> {
+        match self {
+            Self::Plain(path) => Ok(Some(fs::metadata(path)?.len())),
+            Self::Packed(_) => Ok(None),
+        }
+    }
+
+    fn modified(&self) -> io::Result<i64> {
+        Ok(fs::metadata(self.path())?.mtime())
+    }
+
+    /// What is in it from an offset on.
+    fn read(&self, offset: u64) -> io::Result<Box<dyn Read>> {
+        let mut file = File::open(self.path())?;
+        match self {
+            Self::Plain(_) => {
+                file.seek(SeekFrom::Start(offset))?;
+                Ok(Box::new(BufReader::new(file)))
+            }
+            Self::Packed(_) => {
+                let mut unpacked = Decoder::new(file, MAX_UNPACKED)?;
+                io::copy(&mut unpacked.by_ref().take(offset), &mut io::sink())?;
+                Ok(Box::new(unpacked))
+            }
+        }
+    }
+}
+
+impl At {
+    /// The beginning of a file; `None` when it is not there, or has nothing yet.
+    fn beginning(path: &Path, done: VecDeque<(u64, String)>) -> io::Result<Option<Self>> {
+        let meta = match fs::metadata(path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut at = Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            head: 0,
+            head_sha256: String::new(),
+            offset: 0,
+            next: None,
+            modified: meta.mtime(),
+            done,
+        };
+        at.look_at_head(&Source::of(path.to_owned())?, HEAD)?;
+        Ok(Some(at).filter(|at| at.head > 0))
+    }
+
+    /// Takes so many bytes of the beginning to tell the file by.
+    fn look_at_head(&mut self, source: &Source, bytes: u64) -> io::Result<()> {
+        let mut head = Vec::new();
+        source.read(0)?.take(bytes).read_to_end(&mut head)?;
+        (self.head, self.head_sha256) = (head.len() as u64, hash::sha256(&head));
+        Ok(())
+    }
+
+    /// Where the file is now: under its name, moved, copied or packed. Numbers of inodes are given again, and a file may be cut short in its
+    /// place, so its beginning and length are looked at, too.
+    fn find(&self, path: &Path) -> io::Result<Option<Source>> {
+        let mut other = None;
+        for place in beside(path)? {
+            let (Ok(meta), Ok(source)) = (fs::metadata(&place), Source::of(place)) else { continue };
+            let is_long_enough = source.length()?.is_none_or(|length| length >= self.offset);
+            if is_long_enough && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false) {
+                if (meta.dev(), meta.ino()) == (self.device, self.inode) {
+                    return Ok(Some(source));
+                }
+                other = Some(source);
+            }
+        }
+        Ok(other)
+    }
+}
+
+fn begins_so(source: &Source, bytes: u64, sha256: &str) -> io::Result<bool> {
+    let mut head = Vec::new();
+    source.read(0)?.take(bytes).read_to_end(&mut head)?;
+    Ok(head.len() as u64 == bytes && hash::sha256(&head) == sha256)
+}
+
+/// The header of a log: of Zeek's its lines with `#`, of others the first line when it is one. What lies behind `offset` is no header.
+fn header(from: &mut dyn Read, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_HEADER.min(offset)).read_to_end(&mut bytes)?;
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n"));
+    let comments: usize = lines.clone().take_while(|line| line.starts_with(b"#")).map(<[u8]>::len).sum();
+    let first = lines.next().unwrap_or_default();
+    let is_header = first.first().is_some_and(u8::is_ascii_alphabetic) && begins_a_log(first.trim_ascii_end(), None);
+    bytes.truncate(if comments > 0 {
+        comments
+    } else if is_header {
+        first.len()
+    } else {
+        0
+    });
+    Ok(bytes)
+}
