@@ -43,6 +43,22 @@ impl Kind {
     pub fn passes(self) -> bool {
         self != Self::Refused
     }
+
+    /// Its name, for counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Clock => "clock",
+            Self::Credentials => "credentials",
+            Self::Denied => "denied",
+            Self::NoBucket => "no-bucket",
+            Self::Unregistered => "unregistered",
+            Self::Disk => "disk",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl fmt::Display for Kind {

@@ -174,6 +174,8 @@ fn one_fault(cloud: &Cloud, case: &Case, bucket: &str) {
         service.wait_until("both", || service.said().matches("inputs delivered").count() == 2);
     }
     service.wait_until("an empty spool", || place.in_spool() == 0);
+    // As a service manager's check does.
+    service.wait_until("that all is well", || run(converter().args(["status", "--config"]).arg(&config)).code == 0);
     let said = service.stop();
     assert_eq!(proxy.failed(), times, "{}: {said}", case.name);
     if let Some(text) = case.says {
@@ -193,6 +195,9 @@ fn a_name_that_is_not_known_is_said() {
     place.put("a", &file(0, 5));
     let service = start(cloud, "http://s3.flowlake.invalid", &config);
     service.wait_for("the line or the server failed; next attempt in");
+    service.wait_until("its status", || {
+        run(converter().args(["status", "--config"]).arg(&config)).text().contains("waits ")
+    });
     let said = service.stop();
     assert!(said.contains("dns error") && !said.contains("parked; mend"), "{said}");
     let service = start(cloud, &cloud.url, &config);

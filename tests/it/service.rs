@@ -171,6 +171,11 @@ fn what_arrives_is_in_the_lake_once_and_what_cannot_be_read_is_parked() {
     service.wait_until("30 rows", || counts(&place.path("lake")).len() == 30);
     service.wait_for("junk: not delivered: ");
     service.wait_until("an empty spool", || place.in_spool() == 0);
+    let status = || run(converter().args(["status", "--config"]).arg(&config));
+    let told = status().ended(1).text();
+    assert!(told.contains("runs for") && told.contains("junk: not a flow log"), "{told}");
+    service.wait_until("what was measured", || status().text().contains("record to lake"));
+    assert!(status().text().contains("30 new rows"), "{}", status().text());
     // What is taken away before it is looked at, or after, is not taken for what comes in its place.
     place.give("sub/e.log", &file(30, 5));
     service.wait_until("35 rows", || counts(&place.path("lake")).len() == 35);
@@ -183,6 +188,7 @@ fn what_arrives_is_in_the_lake_once_and_what_cannot_be_read_is_parked() {
     let said = service.stop();
     assert!(said.contains("inputs parked"), "{said}");
     each_once(&place.path("lake"), 41);
+    assert!(status().ended(1).text().contains("does not run"));
     // What is in hand of a service is not remembered by it alone.
     let service = place.start(&config);
     place.put("d", &file(41, 5));

@@ -4,6 +4,7 @@ mod convert;
 mod inspect;
 mod provision;
 mod run;
+mod status;
 mod validate;
 
 use std::{
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Arguments),
     /// Check the configuration
     Check(run::Arguments),
+    /// Say what the service does, what it waits for, and what it put aside
+    Status(run::Arguments),
     /// Let come again what was put aside
     Retry(run::Arguments),
     Provision(provision::Arguments),
@@ -48,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Outcome {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => run::check(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Retry(arguments) => run::retry(&arguments),
         Command::Provision(arguments) => provision::run(arguments),
     }

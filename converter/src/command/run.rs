@@ -11,7 +11,7 @@ use crate::service::{
     config::{Config, DEFAULT_PATH, Files, Location},
 };
 
-/// Options of `run`, `check` and `retry`
+/// Options of `run`, `check`, `status` and `retry`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The configuration
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     config: PathBuf,
 }
 
-fn read(arguments: &Arguments) -> Result<Config, Outcome> {
+pub(super) fn read(arguments: &Arguments) -> Result<Config, Outcome> {
     Config::read(&arguments.config).map_err(|error| {
         say(&error.to_string());
         Outcome::Usage

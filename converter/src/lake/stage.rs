@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use anyhow::Context;
 use flowlake_common::{
     time,
-    vpc::{Header, Record},
+    vpc::{Field, Header, Record},
 };
 use tempfile::TempPath;
 
@@ -31,6 +31,8 @@ pub struct Staged {
     pub file: TempPath,
     /// Its rows.
     pub rows: usize,
+    /// When the last of its records ended: milliseconds since the epoch.
+    pub newest: i64,
 }
 
 impl Staged {
@@ -62,6 +64,7 @@ pub struct Stage<'a> {
 struct Open {
     partition: Partition,
     rows: Rows,
+    newest: i64,
 }
 
 impl<'a> Stage<'a> {
@@ -104,10 +107,12 @@ impl<'a> Stage<'a> {
                     self.write_fullest()?;
                 }
                 let partition = Partition { region: lake_region.to_owned(), account: lake_account.to_owned(), day };
-                self.open.push(Open { partition, rows: Rows::default() });
+                self.open.push(Open { partition, rows: Rows::default(), newest: i64::MIN });
                 self.open.len() - 1
             }
         };
+        let ended = record.int(Field::End).map_or(placement.time, ocsf::milliseconds);
+        self.open[place].newest = self.open[place].newest.max(ended);
         ocsf::map(record, header, line, placement, self.mapping, &mut self.open[place].rows);
         self.since_look += 1;
         if self.since_look == LOOK_EVERY {
@@ -147,7 +152,7 @@ impl<'a> Stage<'a> {
         let count = open.rows.len();
         let file = writer::write(&mut open.rows, self.mapping, self.inputs, self.aside)
             .with_context(|| format!("cannot write a lake file in {}", self.aside.display()))?;
-        self.staged.push(Staged { partition: open.partition, name, file, rows: count });
+        self.staged.push(Staged { partition: open.partition, name, file, rows: count, newest: open.newest });
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A batch on its way into the lake: claimed, made, planned, published, and written down as done; each step may be repeated.
 
-use flowlake_common::progress::Progress;
+use flowlake_common::{progress::Progress, time};
 
 use super::{
     event::Event,
@@ -22,6 +22,8 @@ pub(super) struct Flight {
     made: Option<Made>,
     /// Whether it is in the ledger.
     is_begun: bool,
+    /// Since when its first input waits.
+    pub(super) since_us: i64,
     pub(super) next_us: i64,
     pub(super) backoff: Backoff,
     pub(super) failed: bool,
@@ -45,13 +47,14 @@ impl From<Failure> for Ended {
 
 impl Flight {
     /// Begins with the next attempt.
-    pub(super) fn new(batch: Batch, held: Vec<Held>) -> Self {
+    pub(super) fn new(batch: Batch, held: Vec<Held>, since_us: i64) -> Self {
         Self {
             batch,
             held,
             members: None,
             made: None,
             is_begun: false,
+            since_us,
             next_us: i64::MIN,
             backoff: Backoff::default(),
             failed: false,
@@ -114,8 +117,14 @@ impl Flight {
         }
         let mut refused = None;
         for file in &made.staged {
-            match target.lake.publish(file, members) {
+            let before_us = time::monotonic_us();
+            let published = target.lake.publish(file, members);
+            let took_us = time::monotonic_us() - before_us;
+            match published {
                 Ok(Delivered::Published) => {
+                    let lag = time::now() - file.newest.div_euclid(1000);
+                    step.measured.puts_ms.push(u64::try_from(took_us / 1000).unwrap_or(0));
+                    step.measured.lags_s.push(u64::try_from(lag).unwrap_or(0));
                     step.rows += file.rows as u64;
                     step.objects += 1;
                 }

@@ -10,9 +10,11 @@ mod held;
 mod lake;
 mod parked;
 mod run;
+mod status;
 mod stop;
 mod work;
 
 pub use event::{Event, Say};
 pub use parked::{Parked, ParkedInput};
-pub use run::{Ended, run};
+pub use run::{Ended, is_running, run};
+pub use status::{Latency, Status};

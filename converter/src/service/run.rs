@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::{
     held::{Backoff, Held},
     lake,
     parked::Parked,
+    status::Metrics,
     stop::Stop,
     work::{Around, Step, Target, Work},
 };
@@ -86,6 +88,9 @@ struct Service<'a> {
     rejects: PathBuf,
     clock_said: bool,
     ended: Ended,
+    metrics: Metrics,
+    /// Whether its state could not be written down; said once.
+    status_fails: bool,
 }
 
 /// Why it is not known what an input is.
@@ -122,6 +127,8 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         rejects: config.state.join("rejects"),
         clock_said: false,
         ended: Ended::default(),
+        metrics: Metrics::new()?,
+        status_fails: false,
     };
     let mut is_start = true;
     loop {
@@ -129,12 +136,13 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         service.sort();
         service.deliver(is_start);
         is_start = false;
+        service.write_status(false);
         if stop.wait(Duration::from_secs(1)) {
             break;
         }
     }
-    let held = |work: &Work| (0..config.inputs.len()).map(|from| work.held_of(from) as u64).sum::<u64>();
-    service.ended.left = service.works.iter().map(held).sum::<u64>() + service.unsorted.len() as u64;
+    service.ended.left = service.in_hand();
+    service.write_status(true);
     Ok(service.ended)
 }
 
@@ -162,6 +170,27 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
 }
 
 impl Service<'_> {
+    fn in_hand(&self) -> u64 {
+        let held = |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from) as u64).sum::<u64>();
+        self.works.iter().map(held).sum::<u64>() + self.unsorted.len() as u64
+    }
+
+    fn write_status(&mut self, is_last: bool) {
+        let (in_hand, ahead) = (self.in_hand(), self.clock_ahead());
+        let written = self.metrics.write(&self.config.state, &self.ended, in_hand, ahead, is_last);
+        if let Err(error) = &written
+            && !self.status_fails
+        {
+            let message = format!("{}: its status cannot be written: {error}", self.config.state.display());
+            (self.say)(&Event::Trouble { message });
+        }
+        self.status_fails = written.is_err();
+    }
+
+    fn clock_ahead(&self) -> i64 {
+        self.aws.as_ref().map_or(0, |aws| aws.clock().ahead())
+    }
+
     /// Takes in what arrived, as far as there is room.
     fn arrivals(&mut self) {
         self.unpark();
@@ -234,11 +263,15 @@ impl Service<'_> {
             let seconds = self.backoff.next(time::now_us().unsigned_abs());
             self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
             let who = format!("inputs.{}", self.config.inputs[from].name);
+            self.metrics.failed(&who, &failure);
             (self.say)(&Event::Waiting { who, failure, seconds });
             self.unsorted.push_front((from, arrival));
             return;
         }
         self.backoff = Backoff::default();
+        for input in &self.config.inputs {
+            self.metrics.works(&format!("inputs.{}", input.name));
+        }
     }
 
     fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
@@ -327,7 +360,7 @@ impl Service<'_> {
             let step = self.works[place].step(&around);
             self.finish(step);
         }
-        let ahead = self.aws.as_ref().map_or(0, |aws| aws.clock().ahead());
+        let ahead = self.clock_ahead();
         let is_wrong = ahead.abs() > CLOCK_WRONG;
         if is_wrong && !self.clock_said {
             (self.say)(&Event::Clock { ahead });
@@ -337,11 +370,17 @@ impl Service<'_> {
 
     /// Lets go of what was delivered, puts aside what is refused, and says what happened.
     fn finish(&mut self, step: Step) {
-        let Step { done, again, parked, events, rows, already_there, objects } = step;
+        let Step { done, again, parked, events, measured, rows, already_there, objects } = step;
+        self.metrics.measured(&measured);
         self.ended.rows += rows;
         self.ended.already_there += already_there;
         self.ended.objects += objects;
         for event in &events {
+            match event {
+                Event::Waiting { who, failure, .. } => self.metrics.failed(who, failure),
+                Event::Works { who } => self.metrics.works(who),
+                _ => {}
+            }
             (self.say)(event);
         }
         for held in done {
@@ -391,11 +430,35 @@ impl Service<'_> {
     }
 }
 
+/// Whether a service has this state now.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn is_running(state: &Path) -> std::io::Result<bool> {
+    match File::open(state.join("lock")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+        Ok(lock) => match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        },
+    }
+}
+
 /// Only one service may have this state: what is parked and seen is its own.
 fn lock(state: &Path) -> anyhow::Result<File> {
     let path = state.join("lock");
     let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    match lock.try_lock() {
+    // Whoever asks for the status holds it for a moment.
+    let mut tried = lock.try_lock();
+    for _ in 0..5 {
+        if matches!(tried, Err(TryLockError::WouldBlock)) {
+            thread::sleep(Duration::from_millis(100));
+            tried = lock.try_lock();
+        }
+    }
+    match tried {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             bail!("another converter has {}; give each a `state` of its own", state.display())

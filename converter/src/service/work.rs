@@ -14,6 +14,7 @@ use super::{
     event::Event,
     flight::{Ended, Flight},
     held::Held,
+    status::Measured,
 };
 use crate::{
     deliver::{Batch, Lake, MAX_INPUTS, Plan, State},
@@ -64,6 +65,7 @@ pub(super) struct Step {
     /// To be put aside, and why.
     pub(super) parked: Vec<(Held, String)>,
     pub(super) events: Vec<Event>,
+    pub(super) measured: Measured,
     /// New rows, rows that were there, and new objects.
     pub(super) rows: u64,
     pub(super) already_there: u64,
@@ -143,6 +145,8 @@ impl Work {
                     if flight.failed {
                         step.events.push(Event::Works { who: self.target.source.clone() });
                     }
+                    let waited_us = time::monotonic_us() - flight.since_us;
+                    step.measured.waits_s.push(u64::try_from(waited_us / SECOND).unwrap_or(0));
                     let members = flight.members.unwrap_or_default();
                     let (own, others) = flight.held.into_iter().partition(|held| members.contains(&held.input.hash));
                     step.done = own;
@@ -182,7 +186,7 @@ impl Work {
             let is_left = around.is_start || now_us - unfinished.since_us >= LEFT_AFTER * SECOND;
             match self.look_at(&id, &mut unfinished, is_left, step) {
                 Ok(Some(batch)) => {
-                    self.flight = Some(Flight::new(batch, unfinished.held));
+                    self.flight = Some(Flight::new(batch, unfinished.held, unfinished.since_us));
                     return;
                 }
                 Ok(None) if unfinished.held.is_empty() => {}
@@ -273,6 +277,6 @@ impl Work {
         self.bytes = rest.iter().map(|held| held.input.file.size).sum();
         self.waiting = rest;
         let hashes: Vec<String> = now.iter().map(|held| held.input.hash.clone()).collect();
-        self.flight = Some(Flight::new(Batch::of(&hashes), now));
+        self.flight = Some(Flight::new(Batch::of(&hashes), now, self.since_us));
     }
 }
