@@ -68,7 +68,9 @@ impl fmt::Display for Kind {
             Self::Throttled => "the server asks for patience",
             Self::Transient => "the line or the server failed",
             Self::Clock => "set this machine's clock: it is too far from the server's",
-            Self::Credentials => "give valid credentials",
+            Self::Credentials => {
+                "give valid credentials: keys, a profile, or the role and external id that are assumed"
+            }
             Self::Denied => "give the role, and the bucket, what is denied here",
             Self::NoBucket => "check the bucket's name, and its Region",
             Self::Unregistered => "register it: flowlake-converter provision",

@@ -70,7 +70,9 @@ const CASES: &[Case] = &[
         name: "ExpiredToken",
         fault: Fault::Answer(400, "ExpiredToken"),
         on: ("PUT", LAKE_FILE, 4),
-        says: Some("give valid credentials; next attempt"),
+        says: Some(
+            "give valid credentials: keys, a profile, or the role and external id that are assumed; next attempt",
+        ),
     },
     Case {
         name: "AccessDenied",

@@ -82,8 +82,15 @@ fn what_an_agent_records_is_in_security_lake() {
     // Registered by the administrator, for who delivers; run again it finds what is there.
     provision(ADMIN, &["--create-roles", "--caller", caller, "--external-id", "the-right-id"])
         .says("flowlake_agent is registered: rows go to s3://");
-    let again = provision(ADMIN, &["--create-roles", "--caller", caller]);
-    again.says("flowlake_agent was registered before");
+    provision(who, &[])
+        .ended(0)
+        .says("flowlake_agent was registered before")
+        .says("`flowlake-converter run` may deliver");
+    // With another external id it does not replace what is right.
+    provision(who, &["--external-id", "another-id"])
+        .ended(1)
+        .says("its role does not let the service in")
+        .says("AccessDenied");
 
     // A converter that shows another external id, or none, is not let in, and says why. Put right, it delivers.
     let kept = folder.path().join("state/security-lake/flowlake_agent.json");
@@ -163,7 +170,7 @@ fn what_stands_in_the_way_is_said() {
     provision(&config, "flowlake_vpc", &["--create-roles"]).ended(1).says("give the --external-id");
     // Another source, behind a page of others.
     provision(&config, "flowlake_zeek", &["--create-roles"]).says("flowlake_zeek is registered");
-    provision(&config, "flowlake_zeek", &["--create-roles"]).says("flowlake_zeek was registered before");
+    provision(&config, "flowlake_zeek", &["--create-roles"]).ended(0).says("flowlake_zeek was registered before");
     let local = folder.path().join("local.toml");
     fs::write(&local, "[lake]\npath = \"/srv/lake\"\n[inputs.a]\nfolder = \"/x\"\n").unwrap();
     provision(&local, "flowlake_vpc", &[]).ended(1).says("write path = \"security-lake\"");

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::ErrorMetadata;
 
 use crate::failure::{Failure, Kind};
 
@@ -107,6 +108,12 @@ fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
+        // A service that gives credentials says it best.
+        if let Some(said) = error.downcast_ref::<ErrorMetadata>()
+            && let (Some(code), Some(message)) = (said.code(), said.message())
+        {
+            return format!("no credentials: {code}: {message}");
+        }
         let said = error.to_string();
         if !text.contains(&said) {
             text.push_str(": ");

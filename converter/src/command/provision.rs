@@ -105,7 +105,7 @@ fn register(arguments: Arguments, config: &Config) -> anyhow::Result<()> {
         say(&format!("warning: {warning}"));
     }
     if dry_run {
-        return describe(&plan, create_roles);
+        return describe(&plan, create_roles, is_new_id);
     }
     let name = &plan.request.source;
     if plan.found.is_some() && is_new_id {
@@ -126,18 +126,23 @@ fn register(arguments: Arguments, config: &Config) -> anyhow::Result<()> {
         ));
     }
     let registration = plan.register(&admin)?;
-    let path = registrations.keep(&registration)?;
     let Registration { location, role, .. } = &registration;
-    let how = if plan.found.is_some() { "was registered before" } else { "is registered" };
-    say(&format!("{name} {how}: rows go to {location} as {role}; kept in {}", path.display()));
-    try_role(&delivers, &registration, plan.found.is_none())?;
+    if plan.found.is_some() {
+        // What is kept stays as it is, if this is not right.
+        try_role(&delivers, &registration, 1)?;
+        let path = registrations.keep(&registration)?;
+        say(&format!("{name} was registered before: rows go to {location} as {role}; kept in {}", path.display()));
+    } else {
+        let path = registrations.keep(&registration)?;
+        say(&format!("{name} is registered: rows go to {location} as {role}; kept in {}", path.display()));
+        try_role(&delivers, &registration, TRIES)?;
+    }
     say(&format!("{role} can be assumed with the external id: `flowlake-converter run` may deliver"));
     Ok(())
 }
 
 /// Tries the role; one that is new may not be known everywhere yet.
-fn try_role(delivers: &Aws, registration: &Registration, is_new: bool) -> anyhow::Result<()> {
-    let mut tries = if is_new { TRIES } else { 1 };
+fn try_role(delivers: &Aws, registration: &Registration, mut tries: u32) -> anyhow::Result<()> {
     loop {
         tries -= 1;
         match provision::try_role(delivers, registration) {
@@ -153,9 +158,10 @@ fn try_role(delivers: &Aws, registration: &Registration, is_new: bool) -> anyhow
     }
 }
 
-fn describe(plan: &Plan, create_roles: bool) -> anyhow::Result<()> {
+fn describe(plan: &Plan, create_roles: bool, is_new_id: bool) -> anyhow::Result<()> {
     let Plan { request, principal, found, policies, .. } = plan;
     let Request { source, region, external_id, .. } = request;
+    let external_id = if is_new_id { "made by chance" } else { external_id };
     let mut text = String::new();
     match found {
         Some(found) => text.push_str(&format!("{source} is registered in {region}: {} as {}\n", found.location, found.role)),

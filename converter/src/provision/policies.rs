@@ -46,10 +46,11 @@ impl Policies {
         let crawler_role =
             request.crawler_role.clone().unwrap_or_else(|| format!("arn:{partition}:iam::{account}:role/{CRAWLER}"));
         // Whether punctuation stays in the name is not said anywhere.
-        let provider = format!(
-            "arn:{partition}:iam::{account}:role/AmazonSecurityLake-Provider-{}-{region}",
-            source.replace('_', "*")
-        );
+        let mut names = vec![source.clone(), source.replace('_', "")];
+        names.dedup();
+        let provider =
+            |name: &String| format!("arn:{partition}:iam::{account}:role/AmazonSecurityLake-Provider-{name}-{region}");
+        let provider: Vec<String> = names.iter().map(provider).collect();
         let mut crawler = vec![allow(&["s3:GetObject", "s3:PutObject"], &json!(format!("{bucket}/*")), None)];
         if let Some(key) = kms_key {
             let within = json!({"StringLike": {"kms:EncryptionContext:aws:s3:arn": [format!("{bucket}*")]}});
