@@ -411,6 +411,49 @@ fn a_file_that_grows_is_followed_wherever_it_goes() {
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
 }
 
+/// A file that lost its end, a link, a header alone, another log with a longer name, and one that is moved to a name of its own.
+#[test]
+fn odd_files_that_grow_are_followed() {
+    let place = Place::new();
+    let root = place.path("");
+    let root = root.to_str().unwrap().trim_end_matches('/');
+    let real = place.path("real");
+    fs::create_dir(&real).unwrap();
+    let log = place.path("flow.log");
+    std::os::unix::fs::symlink(real.join("flow.log"), &log).unwrap();
+    let text = format!(
+        "state = \"{root}/one\"\n[lake]\npath = \"{root}/lake\"\nbatch-seconds = 0\n[inputs.link]\nfile = \"{root}/flow.log\"\n\
+         origin = \"on-premises\"\n[inputs.log]\nfile = \"{root}/other.log\"\norigin = \"on-premises\"\n"
+    );
+    let config = write(&place.path(""), "one.toml", text.as_bytes());
+    let rows = || counts(&place.path("lake")).len() as u64;
+    let other = place.path("other.log");
+    append(&log, 0..20);
+    append(&other, 20..20);
+    append(&place.path("other.log_errors"), 900..910);
+    let service = place.start(&config);
+    service.wait_until("the link's", || rows() == 20);
+    append(&other, 20..60);
+    service.wait_until("behind a header", || rows() == 60);
+    // Moved to a name that is not made of its own, while the last lines are not read.
+    append(&other, 60..70);
+    fs::rename(&other, place.path("moved-away.log")).unwrap();
+    append(&other, 70..80);
+    service.wait_until("moved", || rows() == 80);
+    service.kill();
+    // The machine lost its power, and the log its end.
+    let length = fs::metadata(&other).unwrap().len();
+    fs::File::options().write(true).open(&other).unwrap().set_len(length - 150).unwrap();
+    let service = place.start(&config);
+    service.wait_for("lost its end");
+    let mut file = fs::File::options().append(true).open(&other).unwrap();
+    writeln!(file).unwrap();
+    append(&other, 80..90);
+    service.wait_until("on from there", || rows() == 90);
+    service.stop();
+    each_once(&place.path("lake"), 90);
+}
+
 /// A small file system of the test's own; taken away again at its end.
 struct Small(PathBuf);
 

@@ -98,7 +98,14 @@ fn register(arguments: Arguments, config: &Config) -> anyhow::Result<()> {
     let kept = registrations.find(&source)?;
     let told = external_id.or_else(|| kept.map(|kept| kept.external_id));
     let is_new_id = told.is_none();
-    let external_id = told.map_or_else(by_chance, Ok)?;
+    let external_id = match told {
+        Some(told) => told,
+        None if dry_run => by_chance()?,
+        // Before anybody is told of it, it is kept: nobody says it again.
+        None => registrations
+            .external_id(&source, by_chance)
+            .with_context(|| format!("the external id cannot be kept in {}", config.state.display()))?,
+    };
     let request = Request { source, region, principal, external_id, crawler_role, caller };
     let plan = Plan::new(request, &admin, &delivers)?;
     for warning in &plan.warnings {
@@ -108,7 +115,7 @@ fn register(arguments: Arguments, config: &Config) -> anyhow::Result<()> {
         return describe(&plan, create_roles, is_new_id);
     }
     let name = &plan.request.source;
-    if plan.found.is_some() && is_new_id {
+    if plan.found.is_some() && is_new_id && provision::try_role(&delivers, &plan.register(&admin)?).is_err() {
         bail!("{name} is registered, and not by this converter: give the --external-id that it was registered with");
     }
     if create_roles {
@@ -186,9 +193,9 @@ fn describe(plan: &Plan, create_roles: bool, is_new_id: bool) -> anyhow::Result<
 }
 
 /// What nobody guesses.
-fn by_chance() -> anyhow::Result<String> {
+fn by_chance() -> io::Result<String> {
     let mut bytes = [0; 16];
-    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).context("/dev/urandom")?;
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -54,16 +54,36 @@ impl Registrations {
         }
     }
 
-    /// What was kept of a source that rows are to go to.
+    /// What was kept of a source that rows are to go to, in a Region.
     ///
     /// # Errors
-    /// When nothing was, or it cannot be read.
-    pub fn get(&self, source: &str) -> Result<Registration, Failure> {
+    /// When nothing was, it is of another Region, or it cannot be read.
+    pub fn get(&self, source: &str, region: &str) -> Result<Registration, Failure> {
         let failed = |kind, why| Failure { kind, what: format!("source {source} of Security Lake"), why };
         match self.find(source) {
-            Ok(Some(registration)) => Ok(registration),
+            Ok(Some(registration)) if registration.region == region => Ok(registration),
+            Ok(Some(other)) => {
+                Err(failed(Kind::Unregistered, format!("it is registered in {}, and not in {region}", other.region)))
+            }
             Ok(None) => Err(failed(Kind::Unregistered, format!("there is no {}", self.path(source).display()))),
             Err(error) => Err(failed(Kind::Disk, format!("{}: {error}", self.path(source).display()))),
+        }
+    }
+
+    /// The external id of a registration that is under way, made durable before anybody is told of it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn external_id(&self, source: &str, make: impl FnOnce() -> io::Result<String>) -> io::Result<String> {
+        let path = self.0.join(format!("{source}.external-id"));
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.0)?;
+                let made = make()?;
+                aside::write_durably(&path, ".new-", Existing::Replace, |out| out.write_all(made.as_bytes()))?;
+                Ok(made)
+            }
+            read => read,
         }
     }
 

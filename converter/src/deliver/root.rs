@@ -23,7 +23,7 @@ pub struct Root {
 enum Sources {
     Directory(PathBuf),
     S3(Aws, S3Url),
-    SecurityLake(Aws, Registrations),
+    SecurityLake(Aws, Registrations, String),
 }
 
 impl Root {
@@ -49,8 +49,17 @@ impl Root {
     /// Security Lake, whose sources are where it said, each written as the role that it said; only lake files may be written there, so the
     /// ledger is elsewhere.
     #[must_use]
-    pub fn security_lake(aws: &Aws, registrations: Registrations, ledger: Store, aside: &Path) -> Self {
-        Self { sources: Sources::SecurityLake(aws.clone(), registrations), ledger, aside: aside.to_owned() }
+    pub fn security_lake(
+        aws: &Aws,
+        (registrations, region): (Registrations, &str),
+        ledger: Store,
+        aside: &Path,
+    ) -> Self {
+        Self {
+            sources: Sources::SecurityLake(aws.clone(), registrations, region.to_owned()),
+            ledger,
+            aside: aside.to_owned(),
+        }
     }
 
     /// The same, with its ledger elsewhere.
@@ -69,8 +78,8 @@ impl Root {
         let objects = match &self.sources {
             Sources::Directory(root) => Store::Directory(Directory::new(root.join(below))),
             Sources::S3(aws, url) => Store::s3(aws, url.below(&below)),
-            Sources::SecurityLake(aws, registrations) => {
-                let Registration { location, role, external_id, .. } = registrations.get(name)?;
+            Sources::SecurityLake(aws, registrations, region) => {
+                let Registration { location, role, external_id, .. } = registrations.get(name, region)?;
                 let url = S3Url::parse(&location).with_context(|| format!("'{location}' is no place in S3"))?;
                 Store::s3(&aws.assuming(&role, &external_id), url)
             }

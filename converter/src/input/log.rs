@@ -8,6 +8,7 @@ use flowlake_common::vpc::{Column, Field, Header, Kind, Record, default_header, 
 use super::{
     csv,
     lines::{Damage, Line},
+    made::column_names,
     parquet::Batches,
     rows::{Dialect, Row, Rows},
     sensor::Sensor,
@@ -467,9 +468,14 @@ pub fn begins_anew(before: &[u8], line: &[u8], told: Option<&Header>) -> bool {
         return false;
     }
     let is_quoted = before.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-    let is_row = before.ends_with(b",") && !csv::begins_a_log(line.trim_ascii_end());
-    let is_header = is_one_word(before, line) && begins_a_log(&[before, line].concat(), told);
-    !(is_quoted || is_row || is_header)
+    let is_row = before.trim_ascii_end().ends_with(b",") && !csv::begins_a_log(line.trim_ascii_end());
+    let whole = [before, line].concat();
+    // Two records are not one: they have twice the values.
+    let is_record = headerless(&whole, told).is_some();
+    let is_mixed = before.contains(&b' ') && !before.contains(&b',') && line.contains(&b',');
+    let is_header =
+        !is_mixed && begins_a_log(&whole, told) && (is_one_word(before, line) || !begins_a_log(before, told));
+    !(is_quoted || is_row || is_record || is_header)
 }
 
 /// Whether what is before and behind a cut is one name, or the cut is where a name ends.
@@ -480,7 +486,7 @@ fn is_one_word(before: &[u8], behind: &[u8]) -> bool {
     let word = [first, second].concat();
     let word = String::from_utf8_lossy(&word);
     let word = word.trim_ascii().trim_matches('"');
-    let is_known = Field::named(&word.replace('_', "-")).is_some()
+    let is_known = column_names([word].iter()).iter().any(|name| Field::named(&name.replace('_', "-")).is_some())
         || word.strip_prefix('@').is_some_and(|rest| !rest.contains(['@', '"']));
     first.is_empty() || second.is_empty() || is_known
 }
@@ -513,15 +519,32 @@ mod tests {
                 assert!(!cut_anew(header.split_at(cut)), "cut behind {cut}: {header}");
             }
             // A file that is only a header, and others, without an end of their last line.
-            for before in
-                [TEXT, &csv, &quoted, EXPORT, "2 123456789012 eni-1 - - - - - - - 1 2 - NODATA", "eni-1 REJECT OK"]
-            {
+            for before in [
+                TEXT,
+                &csv,
+                &quoted,
+                EXPORT,
+                "2 123456789012 eni-1 - - - - - - - 1 2 - NODATA",
+                "eni-1 REJECT 1718530010 OK",
+            ] {
                 assert!(anew(before, header), "{before} | {header}");
             }
         }
         // Inside of JSON.
         assert!(!anew("  \"field\": \"", "@message\","));
         assert!(!anew("  \"field\": \"@", "message\","));
+        // Inside of a told record, also of its first value.
+        let format =
+            Header::of_format("${interface-id} ${srcaddr} ${dstaddr} ${bytes} ${start} ${end} ${action}").unwrap();
+        let told = "eni-0a1b2c3d4 110.0.0.1 10.0.0.2 2 1718530010 1718530070 ACCEPT";
+        for cut in 1..told.len() {
+            let (first, second) = told.as_bytes().split_at(cut);
+            assert!(!begins_anew(first, second, Some(&format)), "cut behind {cut}");
+        }
+        assert!(begins_anew(told.as_bytes(), told.as_bytes(), Some(&format)));
+        // Names of Athena's other tables.
+        let athena = "version,account,interfaceid,sourceaddress,destinationaddress,sourceport,destinationport,protocol,numpackets,numbytes,starttime,endtime,action,logstatus";
+        assert!((1..athena.len()).all(|cut| !cut_anew(athena.split_at(cut))));
         // Inside of a row.
         assert!(!anew(
             "2024-06-16 09:26:50.000,",

@@ -18,8 +18,12 @@ pub struct Policies {
     pub crawler_trust: Value,
     /// AWS's own policy that it needs.
     pub crawler_managed: String,
-    /// The policy that it needs besides.
+    /// The policy that it needs besides, and what that is called: each Region has its own.
     pub crawler: Value,
+    /// Its name.
+    pub crawler_policy: String,
+    /// The lake's account.
+    pub account: String,
     /// Whoever delivers.
     pub caller: Identity,
     /// What its policy is called.
@@ -90,6 +94,8 @@ impl Policies {
             })]),
             crawler_managed: format!("arn:{partition}:iam::aws:policy/service-role/AWSGlueServiceRole"),
             crawler: document(crawler),
+            crawler_policy: format!("flowlake-lake-{region}"),
+            account: account.to_owned(),
             caller: caller.clone(),
             caller_name: format!("flowlake-{source}-{region}"),
             assume: document(vec![allow(&["sts:AssumeRole"], &json!(provider), None)]),
@@ -102,13 +108,13 @@ impl Policies {
     pub fn commands(&self) -> Vec<String> {
         let mut commands = Vec::new();
         if let Some(name) = &self.crawler_name {
-            let Self { crawler_trust, crawler_managed, crawler, .. } = self;
+            let Self { crawler_trust, crawler_managed, crawler, crawler_policy, .. } = self;
             commands.push(format!(
                 "aws iam create-role --role-name {name} --assume-role-policy-document '{crawler_trust}'"
             ));
             commands.push(format!("aws iam attach-role-policy --role-name {name} --policy-arn {crawler_managed}"));
             commands.push(format!(
-                "aws iam put-role-policy --role-name {name} --policy-name flowlake-lake --policy-document '{crawler}'"
+                "aws iam put-role-policy --role-name {name} --policy-name {crawler_policy} --policy-document '{crawler}'"
             ));
         }
         let Self { caller, caller_name, assume, .. } = self;

@@ -75,12 +75,18 @@ pub(super) fn create(admin: &Aws, policies: &Policies, say: &dyn Fn(String)) -> 
         let attach = iam.attach_role_policy().role_name(name).policy_arn(&policies.crawler_managed);
         let attached = admin.wait(attach.send());
         attached.map_err(|error| failure(format!("AttachRolePolicy {name}"), &error))?;
-        let put = iam.put_role_policy().role_name(name).policy_name("flowlake-lake");
+        let put = iam.put_role_policy().role_name(name).policy_name(&policies.crawler_policy);
         let done = admin.wait(put.policy_document(policies.crawler.to_string()).send());
         done.map_err(|error| failure(format!("PutRolePolicy {name}"), &error))?;
     }
     let (policy, document) = (&policies.caller_name, policies.assume.to_string());
-    let Identity { arn, .. } = &policies.caller;
+    let Identity { arn, account } = &policies.caller;
+    if *account != policies.account {
+        // A user of the same name here is somebody else.
+        let command = policies.commands().pop().unwrap_or_default();
+        say(format!("{arn} is of another account, where somebody is to run: {command}"));
+        return Ok(());
+    }
     match policies.caller.named() {
         Some(("user", name)) => {
             let put = iam.put_user_policy().user_name(name).policy_name(policy).policy_document(document);

@@ -30,7 +30,9 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
         Location::S3(url) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &folder),
         Location::SecurityLake => {
             let own = Store::Directory(Directory::new(config.state.join("ledger")));
-            Root::security_lake(aws.as_ref().context("no way to AWS")?, Registrations::of(&config.state), own, &folder)
+            let region = config.lake.region.as_deref().context("no Region")?;
+            let registered = (Registrations::of(&config.state), region);
+            Root::security_lake(aws.as_ref().context("no way to AWS")?, registered, own, &folder)
         }
     };
     let root = match ledger {

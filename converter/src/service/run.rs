@@ -210,7 +210,13 @@ impl Service<'_> {
                             (self.say)(&Event::OfInput { message });
                         }
                     }
-                    Err(error) => trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name)),
+                    Err(error) => {
+                        let who = format!("inputs.{}", self.config.inputs[from].name);
+                        if !coming.failing {
+                            self.metrics.failed(&who, &Failure::of_disk("cannot follow its file".to_owned(), &error));
+                        }
+                        trouble.push(format!("{who}: {error}"));
+                    }
                 }
             }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {

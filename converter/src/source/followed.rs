@@ -9,7 +9,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -48,6 +48,8 @@ pub struct Followed {
     /// Where is kept how far it is.
     kept: PathBuf,
     at: Option<At>,
+    /// The file, open: it may be moved to any place.
+    open: Option<File>,
     cut_us: i64,
 }
 
@@ -94,7 +96,14 @@ impl Followed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), pieces: pieces.to_owned(), kept: kept.to_owned(), at, cut_us: i64::MIN / 2 })
+        Ok(Self {
+            path: path.to_owned(),
+            pieces: pieces.to_owned(),
+            kept: kept.to_owned(),
+            at,
+            open: None,
+            cut_us: i64::MIN / 2,
+        })
     }
 
     /// Cuts pieces of what is new: of what waited for `wait` seconds, or is as large as a piece, or at the end of a file that was moved.
@@ -114,10 +123,23 @@ impl Followed {
                 continue;
             };
             // What was begun is ended first, whatever became of the file since.
-            let Some(source) = at.find(&self.path)? else {
+            let found = at.find(&self.path)?;
+            if let Some(Source::Plain(path)) = &found {
+                self.open = Some(File::open(path)?);
+            }
+            let Some(source) = found.or_else(|| at.open(self.open.as_ref())) else {
                 // A new one has its name, and the old one is nowhere.
                 if !self.path.exists() {
                     return Ok(looked);
+                }
+                if let Some(length) = at.cut_short(&self.path)? {
+                    looked.messages.push(format!(
+                        "{}: lost its end: {length} bytes where {} were read; read on from there",
+                        self.path.display(),
+                        at.offset
+                    ));
+                    self.keep(At { offset: length, next: None, ..at })?;
+                    continue;
                 }
                 let message = format!(
                     "{}: was moved or cut short, and no file beside it begins as it did: what came behind byte {} of it is not delivered",
@@ -155,8 +177,12 @@ impl Followed {
         if next != self.path {
             looked.messages.push(format!("{}: came and went while nobody looked: it is read, too", next.display()));
         }
-        self.keep(first)?;
-        Ok(true)
+        // The same file from its beginning again would be the same again.
+        let is_other = (first.device, first.inode, &first.head_sha256) != (at.device, at.inode, &at.head_sha256);
+        if is_other {
+            self.keep(first)?;
+        }
+        Ok(is_other)
     }
 
     /// Pieces that are not delivered yet, claimed or not.
@@ -182,11 +208,11 @@ impl Followed {
         source.read(at.offset)?.take(most).read_to_end(&mut bytes)?;
         let end = match at.next {
             Some(next) if next - at.offset == bytes.len() as u64 => next,
+            // The file lost its end before the piece was made, or after.
             Some(next) => {
-                return Err(io::Error::other(format!(
-                    "{}: is shorter than {next} bytes, as it was",
-                    self.path.display()
-                )));
+                let offset = if self.is_made(&self.name_of(at, next))? { next } else { at.offset };
+                self.keep(At { next: None, offset, ..at.clone() })?;
+                return Ok(true);
             }
             None => {
                 let is_full = bytes.len() as u64 == MAX_PIECE;
@@ -204,8 +230,7 @@ impl Followed {
             self.keep(begun.clone())?;
         }
         let header = if at.offset == 0 { Vec::new() } else { header(&mut source.read(0)?, at.offset)? };
-        let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or("log");
-        let place = self.pieces.join(format!("{name}.{}.{:020}-{end:020}", at.head_sha256, at.offset));
+        let place = self.pieces.join(self.name_of(at, end));
         let put = aside::write_durably(&place, ASIDE, Existing::Keep, |out| {
             out.write_all(&header)?;
             out.write_all(&bytes)
@@ -215,12 +240,28 @@ impl Followed {
             _ => {}
         }
         self.cut_us = time::monotonic_us();
-        let mut cut = At { offset: end, next: None, modified: source.modified()?, ..begun };
-        if cut.head < HEAD {
-            cut.look_at_head(source, HEAD.min(end))?;
-        }
-        self.keep(cut)?;
+        self.keep(At { offset: end, next: None, modified: source.modified()?, ..begun })?;
         Ok(true)
+    }
+
+    /// The name of the piece up to a byte.
+    fn name_of(&self, at: &At, end: u64) -> String {
+        let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or("log");
+        format!("{name}.{}.{:020}-{end:020}", at.head_sha256, at.offset)
+    }
+
+    /// Whether a piece is there, claimed or not.
+    fn is_made(&self, name: &str) -> io::Result<bool> {
+        fn find(folder: &Path, name: &str) -> io::Result<bool> {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_name() == name || entry.file_type()?.is_dir() && find(&entry.path(), name)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        find(&self.pieces, name)
     }
 
     fn keep(&mut self, at: At) -> io::Result<()> {
@@ -250,7 +291,7 @@ impl Followed {
     }
 }
 
-/// Files beside one whose names begin as its does, itself among them.
+/// A file and those that it may have become by rotation, itself first: `NAME.1`, `NAME-20261125.gz`, `NAME.old`.
 fn beside(path: &Path) -> io::Result<Vec<PathBuf>> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(Vec::new());
@@ -258,13 +299,24 @@ fn beside(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_it = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
-        if is_it && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let file = entry.file_name();
+        let rest = file.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        if rest.is_some_and(is_rotation) && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
             found.push(entry.path());
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether what stands behind a log's name says that it was rotated: a number, a date, `old`; packed or not. Another log may begin as its does.
+fn is_rotation(rest: &[u8]) -> bool {
+    let packed = [b".gz".as_slice(), b".zst"].iter().find_map(|end| rest.strip_suffix(*end));
+    let rest = packed.unwrap_or(rest);
+    let is_numbered = || {
+        rest.iter().any(u8::is_ascii_digit) && rest.iter().all(|byte| byte.is_ascii_digit() || b".-_:TZ".contains(byte))
+    };
+    rest.is_empty() || matches!(rest, b".old" | b".log") || b".-_".contains(&rest[0]) && is_numbered()
 }
 
 /// Where a file's bytes are now.
@@ -333,8 +385,18 @@ impl At {
             modified: meta.mtime(),
             done,
         };
-        at.look_at_head(&Source::of(path.to_owned())?, HEAD)?;
-        Ok(Some(at).filter(|at| at.head > 0))
+        let source = Source::of(path.to_owned())?;
+        let header = header(&mut source.read(0)?, MAX_HEADER)?.len() as u64;
+        // A header alone tells no file from others; its first line of data does.
+        let mut data = Vec::new();
+        source.read(header)?.take(HEAD).read_to_end(&mut data)?;
+        let Some(line) =
+            memchr::memchr(b'\n', &data).map(|end| end as u64 + 1).or((data.len() as u64 == HEAD).then_some(HEAD))
+        else {
+            return Ok(None);
+        };
+        at.look_at_head(&source, header + line)?;
+        Ok(Some(at))
     }
 
     /// Takes so many bytes of the beginning to tell the file by.
@@ -343,6 +405,15 @@ impl At {
         source.read(0)?.take(bytes).read_to_end(&mut head)?;
         (self.head, self.head_sha256) = (head.len() as u64, hash::sha256(&head));
         Ok(())
+    }
+
+    /// The file, where it was moved to a place that nobody looks at, as long as it is open.
+    fn open(&self, open: Option<&File>) -> Option<Source> {
+        let open = open?;
+        let source = Source::Plain(PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())));
+        let meta = open.metadata().ok()?;
+        let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() >= self.offset;
+        (is_it && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false)).then_some(source)
     }
 
     /// Where the file is now: under its name, moved, copied or packed. Numbers of inodes are given again, and a file may be cut short in its
@@ -360,6 +431,17 @@ impl At {
             }
         }
         Ok(other)
+    }
+}
+
+impl At {
+    /// The length of the file, where it is the same and shorter than what was read of it: a machine that lost its power may have lost its
+    /// end, which was delivered.
+    fn cut_short(&self, path: &Path) -> io::Result<Option<u64>> {
+        let Ok(meta) = fs::metadata(path) else { return Ok(None) };
+        let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() < self.offset;
+        let begins = is_it && begins_so(&Source::of(path.to_owned())?, self.head, &self.head_sha256)?;
+        Ok(begins.then_some(meta.len()))
     }
 }
 
