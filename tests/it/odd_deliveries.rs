@@ -476,6 +476,7 @@ fn behind_a_cut_line_others_are_found() {
 fn csv_with_spaces_behind_commas_is_read() {
     let exported = format!("\"@timestamp\", \"@message\"\n\"2024-06-16 09:26:50.000\", \"{}\"\n", line(1));
     assert_eq!(ports("Logs Insights", exported.as_bytes(), &[]), (vec![1], 0));
+    assert_eq!(ports("its header has none", exported.replacen(", ", ",", 1).as_bytes(), &[]), (vec![1], 0));
     let folder = tempfile::tempdir().unwrap();
     let header = HEADER.replace(' ', ", ");
     let row = |mine: &str| format!("{}, {mine}\n", line(1).replace(' ', ", "));

@@ -49,7 +49,7 @@ pub(super) fn begins_a_log(line: &[u8]) -> bool {
         return false;
     }
     let mut rows = Rows::default();
-    rows.split(line).is_ok() && rows.is_a_header()
+    rows.split(line).is_ok() && rows.is_a_header() && !rows.names_twice()
 }
 
 /// A name, or a field's value, without what a space behind the comma leaves on it.
@@ -99,7 +99,7 @@ impl Rows {
             Some(Columns::Message(column)) if *column >= self.count => {
                 return Err(format!("{} values where the message is number {}", self.count, column + 1));
             }
-            Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?, self.is_spaced)),
+            Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?, true)),
             Some(Columns::Fields(names)) => {
                 if names.len() != self.count {
                     return Err(format!("{} values where the header names {}", self.count, names.len()));
@@ -137,6 +137,16 @@ impl Rows {
         let has_message =
             (0..self.count).any(|column| self.value(column).is_ok_and(|name| MESSAGES.contains(&bare(name))));
         places && (has_message || known.take(FIELDS).count() >= FIELDS.min(self.count))
+    }
+
+    /// Whether a name of a field stands in it twice: two headers in one line.
+    fn names_twice(&self) -> bool {
+        let names = (0..self.count).filter_map(|column| self.value(column).ok()).map(|name| column_name(bare(name)));
+        let mut known: Vec<_> = names.filter(|name| Field::named(name).is_some()).collect();
+        let all = known.len();
+        known.sort_unstable();
+        known.dedup();
+        known.len() < all
     }
 
     /// Whether a row has names of fields where the header has it that numbers and addresses are.

@@ -474,21 +474,33 @@ pub fn begins_anew(before: &[u8], line: &[u8], told: Option<&Header>) -> bool {
     let is_record = headerless(&whole, told).is_some();
     let is_mixed = before.contains(&b' ') && !before.contains(&b',') && line.contains(&b',');
     let is_header =
-        !is_mixed && begins_a_log(&whole, told) && (is_one_word(before, line) || !begins_a_log(before, told));
+        !is_mixed && begins_a_log(&whole, told) && (is_one_word(before, line) || is_cut_name(before, line, told));
     !(is_quoted || is_row || is_record || is_header)
+}
+
+/// Whether a header is cut in a name that is not known: what is before is no log by itself, and what is behind begins with no name.
+fn is_cut_name(before: &[u8], behind: &[u8], told: Option<&Header>) -> bool {
+    !begins_a_log(before, told) && !is_known(behind.split(ends_name).next().unwrap_or_default())
+}
+
+/// Whether a name ends with this byte.
+fn ends_name(byte: &u8) -> bool {
+    b" ,\x1f".contains(byte)
 }
 
 /// Whether what is before and behind a cut is one name, or the cut is where a name ends.
 fn is_one_word(before: &[u8], behind: &[u8]) -> bool {
-    let ends = |byte: &u8| b" ,\x1f".contains(byte);
-    let first = before.rsplit(ends).next().unwrap_or_default();
-    let second = behind.split(ends).next().unwrap_or_default();
-    let word = [first, second].concat();
-    let word = String::from_utf8_lossy(&word);
+    let first = before.rsplit(ends_name).next().unwrap_or_default();
+    let second = behind.split(ends_name).next().unwrap_or_default();
+    first.is_empty() || second.is_empty() || is_known(&[first, second].concat())
+}
+
+/// Whether a word is the name of a field, in any of the ways in which exports have it.
+fn is_known(word: &[u8]) -> bool {
+    let word = String::from_utf8_lossy(word);
     let word = word.trim_ascii().trim_matches('"');
-    let is_known = column_names([word].iter()).iter().any(|name| Field::named(&name.replace('_', "-")).is_some())
-        || word.strip_prefix('@').is_some_and(|rest| !rest.contains(['@', '"']));
-    first.is_empty() || second.is_empty() || is_known
+    column_names([word].iter()).iter().any(|name| Field::named(&name.replace('_', "-")).is_some())
+        || word.strip_prefix('@').is_some_and(|rest| !rest.contains(['@', '"']))
 }
 
 /// Whether the records of one header could be read by another.
@@ -542,6 +554,11 @@ mod tests {
             assert!(!begins_anew(first, second, Some(&format)), "cut behind {cut}");
         }
         assert!(begins_anew(told.as_bytes(), told.as_bytes(), Some(&format)));
+        // A line that was cut off, and another file behind it.
+        assert!(anew("REJ", "action srcaddr dstaddr bytes start end"));
+        assert!(anew("srca", "srcaddr dstaddr bytes start end action"));
+        assert!(anew("ACCEPT ingr", TEXT) && anew("eni-1", "interface-id srcaddr dstaddr bytes start end"));
+        assert!(anew("version,account_id,", &csv));
         // Names of Athena's other tables.
         let athena = "version,account,interfaceid,sourceaddress,destinationaddress,sourceport,destinationport,protocol,numpackets,numbytes,starttime,endtime,action,logstatus";
         assert!((1..athena.len()).all(|cut| !cut_anew(athena.split_at(cut))));
