@@ -51,7 +51,7 @@ fi
 
 # Versions are pinned: what checks us should not change under us.
 wanted="duckdb==1.5.5 flowlogs-reader==5.0.1 pyarrow==26.0.1 ocsf-json-schema==1.2.0 jsonschema==4.26.0 pytz==2026.1 sqlglot==30.30.0"
-wanted+=" ministack==1.5.33 boto3==1.43.106 duckdb-extensions==1.5.5 duckdb-extension-httpfs==1.5.5"
+wanted+=" ministack==1.5.33 boto3==1.43.106 duckdb-extensions==1.5.5 duckdb-extension-httpfs==1.5.5 moto[server]==5.2.5"
 if [[ $(cat "$venv/flowlake-wanted" 2>/dev/null) != "$wanted" ]]; then
   echo "setup: installing into $venv: $wanted" >&2
   python3 -m venv "$venv"

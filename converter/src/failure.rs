@@ -27,8 +27,8 @@ pub enum Kind {
     Credentials,
     /// Who asks may not.
     Denied,
-    /// There is no such bucket, or it is in another Region.
-    NoBucket,
+    /// There is no such bucket or stream, or it is in another Region.
+    NotFound,
     /// Security Lake does not know the source yet.
     Unregistered,
     /// The disk is full, cannot be written, or fails.
@@ -53,7 +53,7 @@ impl Kind {
             Self::Clock => "clock",
             Self::Credentials => "credentials",
             Self::Denied => "denied",
-            Self::NoBucket => "no-bucket",
+            Self::NotFound => "not-found",
             Self::Unregistered => "unregistered",
             Self::Disk => "disk",
             Self::Refused => "refused",
@@ -72,7 +72,7 @@ impl fmt::Display for Kind {
                 "give valid credentials: keys, a profile, or the role and external id that are assumed"
             }
             Self::Denied => "give the role, and the bucket, what is denied here",
-            Self::NoBucket => "check the bucket's name, and its Region",
+            Self::NotFound => "check the name, and the Region",
             Self::Unregistered => "register it: flowlake-converter provision",
             Self::Disk => "make room on the disk, or make it writable",
             Self::Refused => "the object is refused",

@@ -84,7 +84,7 @@ const CASES: &[Case] = &[
         name: "NoSuchBucket",
         fault: Fault::Answer(404, "NoSuchBucket"),
         on: ("PUT", LAKE_FILE, 2),
-        says: Some("check the bucket's name, and its Region; next attempt in"),
+        says: Some("check the name, and the Region; next attempt in"),
     },
     Case {
         name: "RequestTimeTooSkewed",

@@ -11,14 +11,10 @@ use std::{
 
 use flowlake_common::{
     aside,
-    vpc::{FileFormat, Format, ObjectKey, Partitions, Record, STAMP_INTERVAL},
+    vpc::{FileFormat, Format, LogFile, ObjectKey, Partitions, Record, STAMP_INTERVAL},
 };
 
-use super::{
-    GapSpan, Identity, gap_record,
-    log_file::{LogFile, same_content},
-    record,
-};
+use super::{GapSpan, Identity, gap_record, record};
 use crate::flow::Closed;
 
 /// The flow log's id in object names. A replay has no flow log of its own.
@@ -162,6 +158,11 @@ fn stamp(seconds: i64) -> i64 {
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Whether two files have the same bytes.
+fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Owns what a record says beside its flow (account, interface …) and where it goes; adds nothing up.
 
 mod directory;
-mod log_file;
 mod quiet;
 mod record;
 mod room;

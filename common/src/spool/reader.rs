@@ -59,13 +59,17 @@ impl Reader {
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
 
-    /// Claims the oldest files that nobody has, `count` of them at most.
+    /// Claims the oldest files that nobody has, `count` of them at most, and no further ones once they have so many bytes.
     ///
     /// # Errors
     /// When the spool cannot be read, or a file cannot be moved.
-    pub fn claim(&self, count: usize) -> io::Result<Vec<Claim>> {
-        let mut claims = Vec::new();
+    pub fn claim(&self, count: usize, bytes: u64) -> io::Result<Vec<Claim>> {
+        let (mut claims, mut claimed) = (Vec::new(), 0);
         for home in oldest(&self.spool, count)?.files {
+            if claimed >= bytes {
+                break;
+            }
+            claimed += fs::metadata(&home).map_or(0, |meta| meta.len());
             let path = self.own.join(home.file_name().unwrap_or_default());
             match fs::rename(&home, &path) {
                 Ok(()) => claims.push(Claim { path }),
@@ -168,7 +172,7 @@ mod tests {
             let reader = Reader::open(folder.path()).unwrap();
             let mut found = Vec::new();
             loop {
-                let claims = reader.claim(7).unwrap();
+                let claims = reader.claim(7, u64::MAX).unwrap();
                 if claims.is_empty() {
                     return found;
                 }
@@ -191,7 +195,7 @@ mod tests {
     fn what_a_reader_left_is_adopted_as_a_whole() {
         let (folder, spool) = spool_of(4);
         let reader = Reader::open(folder.path()).unwrap();
-        let claims = reader.claim(3).unwrap();
+        let claims = reader.claim(3, u64::MAX).unwrap();
         assert_eq!(claims[0].name(), OsStr::new("0000"));
         claims[0].done().unwrap();
         let other = Reader::open(folder.path()).unwrap();
@@ -201,7 +205,7 @@ mod tests {
         let names = |claims: Vec<Claim>| -> Vec<_> { claims.iter().map(|claim| claim.name().to_owned()).collect() };
         assert_eq!(names(other.adopt().unwrap()), ["0001", "0002"]);
         assert!(!own.exists() && other.adopt().unwrap().is_empty());
-        assert_eq!(names(other.claim(9).unwrap()), ["0003"]);
+        assert_eq!(names(other.claim(9, u64::MAX).unwrap()), ["0003"]);
         assert!(spool.oldest(1).unwrap().is_empty());
     }
 }

@@ -3,6 +3,8 @@
 //! A custom format has any fields in any order, so columns are found by their names and never by position. Names that the
 //! table does not know are kept: a later version of flow logs stays readable.
 
+use std::collections::HashSet;
+
 use super::{
     field::Field,
     format::{Format, FormatError},
@@ -44,7 +46,7 @@ pub enum HeaderError {
 }
 
 /// Columns that a header may have; version 11 has 54 fields.
-pub(super) const MAX_COLUMNS: usize = 512;
+pub const MAX_COLUMNS: usize = 512;
 /// Fields whose names are words that sentences have.
 const WORDS: [Field; 9] = [
     Field::Version,
@@ -98,6 +100,8 @@ impl Header {
 
     fn read(line: &str, separator: char) -> Result<Self, HeaderError> {
         let mut header = Self { columns: Vec::new(), unknown: Vec::new(), separator };
+        // Hostile lines have many words that are no fields.
+        let mut unknown = HashSet::new();
         for name in line.split(separator).filter(|name| !name.is_empty()) {
             if header.columns.len() == MAX_COLUMNS {
                 return Err(HeaderError::TooWide);
@@ -113,7 +117,7 @@ impl Header {
             };
             let twice = match column {
                 Column::Known(_) => header.columns.contains(&column),
-                Column::Unknown(_) => header.unknown.iter().any(|known| known.replace('_', "-") == dashed),
+                Column::Unknown(_) => !unknown.insert(dashed),
             };
             if twice {
                 return Err(HeaderError::Twice(name.to_owned()));

@@ -4,6 +4,8 @@
 //! facts: the AWS VPC User Guide, "Flow log records".
 
 mod field;
+#[cfg(feature = "parquet")]
+mod file;
 mod format;
 mod guess;
 mod header;
@@ -14,9 +16,11 @@ mod record;
 mod text;
 
 pub use field::{FIELD_COUNT, Field, FieldInfo, Kind};
+#[cfg(feature = "parquet")]
+pub use file::LogFile;
 pub use format::{Format, FormatError};
 pub use guess::{default_header, is_plausible};
-pub use header::{Column, Header, HeaderError, UNIT_SEPARATOR};
+pub use header::{Column, Header, HeaderError, MAX_COLUMNS, UNIT_SEPARATOR};
 pub use key::{FileFormat, ObjectKey, Origin, Partitions, STAMP_INTERVAL, origin};
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetWriter;

@@ -18,6 +18,8 @@ where
     let kind = match (error, error.code()) {
         (SdkError::DispatchFailure(_), _) => dispatch(error),
         (SdkError::ConstructionFailure(_), _) => Kind::Refused,
+        // What other services say where S3 says RequestTimeTooSkewed.
+        (_, Some(_)) if error.message().is_some_and(says_clock) => Kind::Clock,
         (_, code) => kind(code.unwrap_or_default(), status),
     };
     // Hosts and roles stand at the end of the chain.
@@ -30,6 +32,10 @@ where
         why = format!("HTTP status {status}: {why}");
     }
     Failure { kind, what, why }
+}
+
+fn says_clock(message: &str) -> bool {
+    ["Signature expired", "Signature not yet current"].iter().any(|said| message.starts_with(said))
 }
 
 /// A call that was not answered: nobody knew who asks, or the line failed, maybe already where credentials were asked for.
@@ -57,6 +63,7 @@ fn kind(code: &str, status: Option<u16>) -> Kind {
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
         | "ServiceUnavailable"
+        | "ServiceUnavailableException"
         | "ReduceYourRateLimit"
         | "LimitExceededException" => Kind::Throttled,
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::Clock,
@@ -78,11 +85,14 @@ fn kind(code: &str, status: Option<u16>) -> Kind {
         | "UnauthorizedOperation"
         | "KMS.DisabledException"
         | "KMS.NotFoundException"
+        | "InvalidKMSResourceException"
         | "InvalidObjectState" => Kind::Denied,
         "NoSuchBucket"
         | "PermanentRedirect"
+        | "ResourceNotFoundException"
+        | "InvalidSourceException"
         | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" => Kind::NoBucket,
+        | "IllegalLocationConstraintException" => Kind::NotFound,
         // The bytes were other ones on their way, or somebody writes the same object now.
         "BadDigest"
         | "InvalidDigest"
@@ -92,7 +102,10 @@ fn kind(code: &str, status: Option<u16>) -> Kind {
         | "RequestTimeout"
         | "InternalError"
         | "ConditionalRequestConflict"
-        | "OperationAborted" => Kind::Transient,
+        | "OperationAborted"
+        | "OperationAbortedException"
+        | "InternalFailure"
+        | "InternalServerException" => Kind::Transient,
         _ => match status {
             Some(401) => Kind::Credentials,
             Some(403) => Kind::Denied,

@@ -157,6 +157,22 @@ impl Aws {
         aws_sdk_securitylake::Client::new(&self.0.config)
     }
 
+    /// A client for CloudWatch Logs. It makes no attempts of its own: a record that is sent again may be there twice, and is counted.
+    pub(crate) fn cloudwatch_logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        let config = aws_sdk_cloudwatchlogs::config::Builder::from(&self.0.config)
+            .retry_config(RetryConfig::disabled())
+            .interceptor(clock::Watch(self.0.clock.clone()));
+        aws_sdk_cloudwatchlogs::Client::from_conf(config.build())
+    }
+
+    /// A client for Amazon Data Firehose, likewise.
+    pub(crate) fn firehose(&self) -> aws_sdk_firehose::Client {
+        let config = aws_sdk_firehose::config::Builder::from(&self.0.config)
+            .retry_config(RetryConfig::disabled())
+            .interceptor(clock::Watch(self.0.clock.clone()));
+        aws_sdk_firehose::Client::from_conf(config.build())
+    }
+
     /// A client for S3.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.0.config)

@@ -8,7 +8,7 @@ use flowlake_common::outcome::Outcome;
 use super::say;
 use crate::service::{
     self, Ended, Parked,
-    config::{Config, DEFAULT_PATH, Files, Location},
+    config::{Config, DEFAULT_PATH, Files, ForwardTo, Location},
 };
 
 /// Options of `run`, `check`, `status` and `retry`
@@ -62,6 +62,14 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
         let there = if path.exists() { "" } else { ": not there now; it would be waited for" };
         say(&format!("inputs.{}: {what} {}{there}", input.name, path.display()));
     }
+    for forward in &config.forwards {
+        let to = match &forward.to {
+            ForwardTo::Bucket { url, .. } => url.to_string(),
+            ForwardTo::LogGroup(name) => format!("log group {name}"),
+            ForwardTo::DeliveryStream(name) => format!("delivery stream {name}"),
+        };
+        say(&format!("forward.{}: records of {} go to {to}", forward.name, forward.inputs.join(", ")));
+    }
     let lake = match &config.lake.place {
         Location::Directory(folder) => folder.display().to_string(),
         Location::S3(url) => url.to_string(),
@@ -81,7 +89,7 @@ pub(super) fn retry(arguments: &Arguments) -> Outcome {
     let retried = parked.list().and_then(|inputs| {
         for input in &inputs {
             parked.retry(input)?;
-            say(&format!("inputs.{}: {} comes again; it was parked: {}", input.from, input.name, input.why));
+            say(&format!("{}: {} comes again; it was parked: {}", input.who(), input.name, input.why));
         }
         Ok(inputs.len())
     });

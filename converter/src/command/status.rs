@@ -11,7 +11,7 @@ use super::{
     run::{Arguments, read},
     say,
 };
-use crate::service::{self, Latency, Parked, Status, config::Config};
+use crate::service::{self, ForwardStatus, Latency, Parked, Status, config::Config};
 
 /// Says it. An exit code of 1 means that somebody should look: it does not run, waits for something, or parked something.
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -70,6 +70,18 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
                 );
             }
         }
+        for (who, forward) in &status.forwards {
+            let ForwardStatus { records, records_again, records_untimely, inputs_queued, bytes_queued, .. } = forward;
+            let _ = write!(
+                text,
+                "{who:<18} {records} records forwarded, {inputs_queued} inputs of {bytes_queued} bytes wait"
+            );
+            for (count, what) in [(records_again, "may be there twice"), (records_untimely, "were too old or too new")]
+            {
+                let _ = if *count > 0 { write!(text, "; {count} {what}") } else { Ok(()) };
+            }
+            text.push('\n');
+        }
         if status.clock_ahead_seconds != 0 {
             let _ = writeln!(text, "clock              {} s ahead of the servers'", status.clock_ahead_seconds);
         }
@@ -83,7 +95,7 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
     }
     for parked in Parked::of(&config.state).list()? {
         is_well = false;
-        let _ = writeln!(text, "parked             inputs.{}: {}: {}", parked.from, parked.name, parked.why);
+        let _ = writeln!(text, "parked             {}: {}: {}", parked.who(), parked.name, parked.why);
     }
     Ok((text, is_well))
 }

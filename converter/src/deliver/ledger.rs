@@ -198,6 +198,17 @@ impl Ledger {
         Ok(None)
     }
 
+    /// Whether all rows of an input are published.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn is_delivered(&self, input: &str) -> Result<bool, Failure> {
+        match self.batch_of(input)? {
+            Some(id) => Ok(matches!(self.state(&id)?, State::Done(_))),
+            None => Ok(false),
+        }
+    }
+
     /// A batch that somebody began.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, io::Read, str};
 
 use ::parquet::file::reader::ChunkReader;
-use flowlake_common::vpc::{Column, Field, Header, Kind, Record, default_header, is_plausible, parse_line};
+use flowlake_common::vpc::{
+    Column, Field, Header, Kind, MAX_COLUMNS, Record, default_header, is_plausible, parse_line,
+};
 
 use super::{
     csv,
@@ -347,11 +349,10 @@ impl<R: Read> FlowLog<R> {
             }
         }
         // A header again, of this file or of one that was joined to it; or a line that tells its own format.
-        let again = match Header::parse(text) {
-            Ok(again) if Some(&again) == plain.as_ref() || again.is_surely_one() => Some(again),
-            _ => None,
-        };
-        if let Some(again) = again {
+        let parsed = Header::parse(text).ok();
+        let is_again = |again: &Header| Some(again) == plain.as_ref() || again.is_surely_one();
+        let is_as_long = parsed.as_ref().is_some_and(|header| is_as_long(header, plain.as_ref()));
+        if let Some(again) = parsed.filter(is_again) {
             (*plain, *headers, *broken) = (Some(again), Headers::InFile, false);
             return Ok(Some(Item::Header));
         }
@@ -371,9 +372,7 @@ impl<R: Read> FlowLog<R> {
         }
         if plain.as_ref().is_some_and(is_foreign) {
             wrong = foreign();
-        } else if resembles_a_header(text)
-            || Header::parse(text).is_ok_and(|header| is_as_long(&header, plain.as_ref()))
-        {
+        } else if resembles_a_header(text) || is_as_long {
             // What follows it would be read by the wrong one.
             (*plain, *headers, *broken) = (None, Headers::InFile, true);
             wrong = format!("a header that cannot be read: {wrong}");
@@ -467,15 +466,23 @@ pub fn begins_anew(before: &[u8], line: &[u8], told: Option<&Header>) -> bool {
     if !begins_a_log(line, told) {
         return false;
     }
-    let is_quoted = before.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    // A value that is open goes on in a line that closes it; a header closes what it opens.
+    let is_open = |text: &[u8]| text.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
     let is_row = before.trim_ascii_end().ends_with(b",") && !csv::begins_a_log(line.trim_ascii_end());
+    if is_open(before) && is_open(line) || is_row {
+        return false;
+    }
+    // Neither is one that has more values than any has.
+    if before.iter().filter(|byte| ends_name(byte)).count() > 2 * MAX_COLUMNS {
+        return true;
+    }
     let whole = [before, line].concat();
     // Two records are not one: they have twice the values.
     let is_record = headerless(&whole, told).is_some();
     let is_mixed = before.contains(&b' ') && !before.contains(&b',') && line.contains(&b',');
     let is_header =
         !is_mixed && begins_a_log(&whole, told) && (is_one_word(before, line) || is_cut_name(before, line, told));
-    !(is_quoted || is_row || is_record || is_header)
+    !(is_record || is_header)
 }
 
 /// Whether a header is cut in a name that is not known: what is before is no log by itself, and what is behind begins with no name.
@@ -492,7 +499,13 @@ fn ends_name(byte: &u8) -> bool {
 fn is_one_word(before: &[u8], behind: &[u8]) -> bool {
     let first = before.rsplit(ends_name).next().unwrap_or_default();
     let second = behind.split(ends_name).next().unwrap_or_default();
-    first.is_empty() || second.is_empty() || is_known(&[first, second].concat())
+    if first.is_empty() {
+        // Of names, not of values.
+        let mut words = before.split(ends_name).filter(|word| !word.is_empty());
+        return words.clone().any(is_known)
+            || words.all(|word| word.iter().all(|byte| b"-_\"".contains(byte) || byte.is_ascii_lowercase()));
+    }
+    second.is_empty() || is_known(&[first, second].concat())
 }
 
 /// Whether a word is the name of a field, in any of the ways in which exports have it.
@@ -559,6 +572,12 @@ mod tests {
         assert!(anew("srca", "srcaddr dstaddr bytes start end action"));
         assert!(anew("ACCEPT ingr", TEXT) && anew("eni-1", "interface-id srcaddr dstaddr bytes start end"));
         assert!(anew("version,account_id,", &csv));
+        for before in ["eni-0a1b2c001 ", "ACCEPT ", "vpc-1 subnet-1 "] {
+            assert!(anew(before, "interface-id srcaddr dstaddr bytes start end"), "{before}");
+        }
+        assert!(anew("eni-1,", "interface_id,srcaddr,dstaddr,bytes,start,end"));
+        // A quoted value that was cut off, and another file behind it.
+        assert!(anew("\"2\",\"123456789012\",\"eni-", &quoted));
         // Names of Athena's other tables.
         let athena = "version,account,interfaceid,sourceaddress,destinationaddress,sourceport,destinationport,protocol,numpackets,numbytes,starttime,endtime,action,logstatus";
         assert!((1..athena.len()).all(|cut| !cut_anew(athena.split_at(cut))));

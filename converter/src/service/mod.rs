@@ -6,6 +6,7 @@
 pub mod config;
 mod event;
 mod flight;
+mod forwarder;
 mod held;
 mod lake;
 mod parked;
@@ -15,6 +16,7 @@ mod stop;
 mod work;
 
 pub use event::{Event, Say};
+pub use forwarder::ForwardStatus;
 pub use parked::{Parked, ParkedInput};
 pub use run::{Ended, is_running, run};
 pub use status::{Latency, Status};

@@ -23,7 +23,7 @@ pub struct Parked {
 /// An input that is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedInput {
-    /// The configuration's input that it came from.
+    /// The configuration's input that it came from, or `forward.NAME`.
     pub from: String,
     /// Its SHA-256.
     pub hash: String,
@@ -31,6 +31,14 @@ pub struct ParkedInput {
     pub name: String,
     /// Why it is parked.
     pub why: String,
+}
+
+impl ParkedInput {
+    /// Where in the configuration it belongs.
+    #[must_use]
+    pub fn who(&self) -> String {
+        if self.from.contains('.') { self.from.clone() } else { format!("inputs.{}", self.from) }
+    }
 }
 
 impl Parked {
@@ -56,18 +64,26 @@ impl Parked {
         self.folder(from).join(format!("{hash}{REASON}")).exists()
     }
 
-    /// Parks an input. What is ours moves here; the reason is there first.
+    /// Parks an input.
     pub(super) fn park(&self, from: &str, held: &Held, why: &str) -> io::Result<()> {
+        let own = match &held.owned {
+            Owned::Claimed(claim) => Some(claim.path()),
+            Owned::Kept(_) => None,
+        };
+        self.park_as(from, &held.input.hash, &held.input.name, why, own)
+    }
+
+    /// Parks what has this hash. A file that is ours moves here; the reason is there first.
+    pub(super) fn park_as(&self, from: &str, hash: &str, name: &str, why: &str, own: Option<&Path>) -> io::Result<()> {
         let folder = self.folder(from);
         fs::create_dir_all(&folder)?;
-        let hash = &held.input.hash;
-        let name = held.input.name.replace('\n', " ");
+        let name = name.replace('\n', " ");
         let reason = folder.join(format!("{hash}{REASON}"));
         aside::write_durably(&reason, ".new-", Existing::Replace, |out| {
             io::Write::write_all(out, format!("{name}\n{why}\n").as_bytes())
         })?;
-        if let Owned::Claimed(claim) = &held.owned {
-            move_durably(claim.path(), &folder.join(hash))?;
+        if let Some(own) = own {
+            move_durably(own, &folder.join(hash))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use flowlake_common::{
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::run::Ended;
+use super::{forwarder::ForwardStatus, run::Ended};
 use crate::failure::Failure;
 
 /// Seconds between two writes.
@@ -72,6 +72,9 @@ pub struct Status {
     pub failed_attempts: BTreeMap<String, u64>,
     /// What is waited for now, by lake source or input.
     pub waiting: BTreeMap<String, String>,
+    /// Forwards, by name.
+    #[serde(default)]
+    pub forwards: BTreeMap<String, ForwardStatus>,
     /// Milliseconds to publish an object.
     pub publish_milliseconds: Latency,
     /// Seconds that a batch's first input waited until all was published.
@@ -120,6 +123,11 @@ impl Metrics {
         self.waiting.insert(who.to_owned(), format!("{failure}; {}", failure.kind));
     }
 
+    /// Something waits that is no failure.
+    pub(super) fn waits(&mut self, who: &str, why: String) {
+        self.waiting.insert(who.to_owned(), why);
+    }
+
     pub(super) fn works(&mut self, who: &str) {
         self.waiting.remove(who);
     }
@@ -136,8 +144,8 @@ impl Metrics {
         &mut self,
         state: &Path,
         ended: &Ended,
-        in_hand: u64,
-        clock_ahead: i64,
+        (in_hand, clock_ahead): (u64, i64),
+        forwards: impl Iterator<Item = (String, ForwardStatus)>,
         is_last: bool,
     ) -> io::Result<()> {
         if !is_last && time::monotonic_us() - self.written_us < EVERY * 1_000_000 {
@@ -156,6 +164,7 @@ impl Metrics {
             clock_ahead_seconds: clock_ahead,
             failed_attempts: self.failures.clone(),
             waiting: self.waiting.clone(),
+            forwards: forwards.collect(),
             publish_milliseconds: Latency::of(&self.put),
             batch_seconds: Latency::of(&self.wait),
             record_to_lake_seconds: Latency::of(&self.lag),

@@ -88,12 +88,14 @@ impl Work {
         Self { target, waiting: Vec::new(), since_us: 0, bytes: 0, flight: None, unfinished: BTreeMap::new() }
     }
 
-    /// How many inputs are in hand of one of the configuration's.
-    pub(super) fn held_of(&self, from: usize) -> usize {
-        let of = |held: &[Held]| held.iter().filter(|held| held.from == from).count();
-        of(&self.waiting)
-            + self.flight.as_ref().map_or(0, |flight| of(&flight.held))
-            + self.unfinished.values().map(|unfinished| of(&unfinished.held)).sum::<usize>()
+    /// The sizes of inputs in hand of one of the configuration's. Those of batches that others began have none: what is missing of them may
+    /// never come, and stops nobody.
+    pub(super) fn held_of(&self, from: usize) -> impl Iterator<Item = u64> {
+        let flying = self.flight.iter().flat_map(|flight| &flight.held);
+        let unfinished = self.unfinished.values().flat_map(|unfinished| &unfinished.held);
+        let sized = self.waiting.iter().chain(flying).map(|held| (held, held.input.file.size));
+        let all = sized.chain(unfinished.map(|held| (held, 0)));
+        all.filter(move |(held, _)| held.from == from).map(|(_, size)| size)
     }
 
     /// Takes an input. One that belongs to a batch already goes there.

@@ -25,11 +25,11 @@ impl SpoolFiles {
         Self { path: path.to_owned(), reader: None }
     }
 
-    /// Claims files, `count` at most; first, and all of it together, what converters had that live no more.
+    /// Claims files, `count` at most and about so many bytes; first, and all of it together, what converters had that live no more.
     ///
     /// # Errors
     /// When the spool cannot be read.
-    pub fn arrivals(&mut self, count: usize) -> io::Result<Vec<Arrival>> {
+    pub fn arrivals(&mut self, count: usize, bytes: u64) -> io::Result<Vec<Arrival>> {
         if !self.path.is_dir() {
             return Ok(Vec::new());
         }
@@ -39,7 +39,7 @@ impl SpoolFiles {
         };
         let mut claims = reader.adopt()?;
         if claims.is_empty() {
-            claims = reader.claim(count)?;
+            claims = reader.claim(count, bytes)?;
         }
         claims.into_iter().map(|claim| arrival(&self.path, claim)).collect()
     }

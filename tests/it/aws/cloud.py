@@ -1,11 +1,14 @@
 """The cloud that the tests deliver to, on this machine alone: MiniStack (S3, STS and IAM that check signatures and policies), and beside it
-what stands in for Security Lake's API, of which no emulator exists.
+what stands in for Security Lake's API, of which no emulator exists; where it is asked for, moto's CloudWatch Logs, which keeps the rules of
+PutLogEvents, and a Firehose that refuses some records of each batch, as no emulator does.
 
 Reads one request a line from standard input, each a JSON object with a key `do`, and answers each with a line; the first line says where
 everything is. Ends with its standard input.
 """
 
+import base64
 import json
+import logging
 import os
 import re
 import socket
@@ -35,10 +38,10 @@ PORT = free_port()
 URL = f"http://127.0.0.1:{PORT}"
 
 
-def client(service):
+def client(service, url=None):
     retries = Config(retries={"total_max_attempts": 4}, s3={"addressing_style": "path"})
     key, secret = ADMIN
-    return boto3.client(service, endpoint_url=URL, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret, config=retries)
+    return boto3.client(service, endpoint_url=url or URL, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret, config=retries)
 
 
 class SecurityLake(BaseHTTPRequestHandler):
@@ -195,6 +198,90 @@ def put(bucket, key, content):
     client("s3").put_object(Bucket=bucket, Key=key, Body=content.encode())
 
 
+def delivery_stream(name, bucket):
+    """A delivery stream that puts each record into a bucket as it is."""
+    configuration = {"RoleARN": f"arn:aws:iam::{ACCOUNT}:role/firehose", "BucketARN": f"arn:aws:s3:::{bucket}"}
+    client("firehose").create_delivery_stream(DeliveryStreamName=name, ExtendedS3DestinationConfiguration=configuration)
+
+
+class Moody(BaseHTTPRequestHandler):
+    """A Firehose of one stream. It keeps the limits, refuses the third, sixth … record that it is given, and loses its second reply."""
+
+    protocol_version = "HTTP/1.1"
+    lock = threading.Lock()
+    calls = given = 0
+    taken = []
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        with self.lock:
+            assert self.headers["X-Amz-Target"] == "Firehose_20150804.PutRecordBatch", self.headers
+            records = [base64.b64decode(record["Data"]) for record in body["Records"]]
+            assert 1 <= len(records) <= 500 and sum(map(len, records)) <= 4 << 20, len(records)
+            Moody.calls += 1
+            responses = []
+            for record in records:
+                Moody.given += 1
+                if Moody.given % 3 == 0:
+                    responses.append({"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."})
+                else:
+                    self.taken.append(record.decode())
+                    responses.append({"RecordId": str(Moody.given)})
+            if Moody.calls == 2:
+                return self.connection.close()
+            failed = sum("ErrorCode" in response for response in responses)
+            answer = json.dumps({"FailedPutCount": failed, "RequestResponses": responses}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+
+def moody_firehose():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Moody)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def moody_records():
+    return Moody.taken
+
+
+def logs():
+    """Starts CloudWatch Logs; gives where it is."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    return f"http://{host}:{port}"
+
+
+def log_events(url, group):
+    """What is in the streams of a group: of each the times and messages."""
+    logs = client("logs", url)
+    try:
+        streams = [item["logStreamName"] for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=group) for item in page["logStreams"]]
+    except logs.exceptions.ResourceNotFoundException:
+        return {}
+    events = {}
+    for stream in streams:
+        own, token = [], {}
+        while True:
+            page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True, **token)
+            own += [[event["timestamp"], event["message"]] for event in page["events"]]
+            if not page["events"]:
+                break
+            token = {"nextToken": page["nextForwardToken"]}
+        events[stream] = own
+    return events
+
+
 def query(sql):
     """Asks DuckDB, which reads S3 by itself."""
     from duckdb_extensions import import_extension
@@ -209,7 +296,20 @@ def query(sql):
     return [[str(value) for value in row] for row in connection.execute(sql).fetchall()]
 
 
-DO = {"lake": lake, "bucket": bucket, "user": user, "keys": keys, "fetch": fetch, "put": put, "query": query}
+DO = {
+    "delivery_stream": delivery_stream,
+    "log_events": log_events,
+    "logs": logs,
+    "moody_firehose": moody_firehose,
+    "moody_records": moody_records,
+    "lake": lake,
+    "bucket": bucket,
+    "user": user,
+    "keys": keys,
+    "fetch": fetch,
+    "put": put,
+    "query": query,
+}
 
 
 def main():

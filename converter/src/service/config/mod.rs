@@ -1,5 +1,7 @@
 //! `converter.toml`: what it means. Unknown keys and wrong values are refused with file, line and key.
 
+mod forward;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -7,6 +9,7 @@ use std::{
 
 pub use flowlake_common::config::ConfigError;
 use flowlake_common::{config, vpc::Header};
+pub use forward::{ForwardConfig, ForwardTo};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -32,6 +35,8 @@ pub struct Config {
     pub aws: aws::Settings,
     /// Where inputs come from.
     pub inputs: Vec<InputConfig>,
+    /// Where records go beside the lake.
+    pub forwards: Vec<ForwardConfig>,
 }
 
 /// `[lake]`.
@@ -103,6 +108,8 @@ struct Raw {
     aws: RawAws,
     #[serde(default)]
     inputs: BTreeMap<Spanned<String>, Spanned<RawInput>>,
+    #[serde(default)]
+    forward: BTreeMap<Spanned<String>, Spanned<forward::RawForward>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,6 +202,15 @@ impl Raw {
         if inputs.is_empty() {
             return Err((0, "no [inputs.NAME]: there would be nothing to convert".to_owned()));
         }
+        let mut forwards = Vec::new();
+        for (name, forward) in self.forward {
+            let start = name.span().start;
+            let name = name.into_inner();
+            if !is_source_name(&name) {
+                return Err((start, format!("forward.{name}: a name has 1 to 20 lower-case letters, digits and '_'")));
+            }
+            forwards.push(forward.into_inner().meant(name, start, &inputs)?);
+        }
         let within = |name, value: Option<Spanned<u64>>, usual, range: std::ops::RangeInclusive<u64>| match value {
             Some(value) if !range.contains(value.as_ref()) => {
                 let (from, to) = (range.start(), range.end());
@@ -227,6 +243,7 @@ impl Raw {
             },
             aws: aws::Settings { profile, region, endpoint_url, path_style, ca_file, proxy, no_proxy, timeout },
             inputs,
+            forwards,
         })
     }
 }
@@ -309,6 +326,8 @@ fn location(key: &str, text: Spanned<String>) -> Result<Location, Wrong> {
 mod tests {
     use std::fs;
 
+    use flowlake_common::vpc::Format;
+
     use super::*;
 
     fn read(text: &str) -> Result<Config, String> {
@@ -336,7 +355,7 @@ mod tests {
     /// What is shipped is read, and so is each of its examples when its `#` is taken away.
     #[test]
     fn the_shipped_configuration_is_read() {
-        let shipped = include_str!("../../../packaging/config/converter.toml");
+        let shipped = include_str!("../../../../packaging/config/converter.toml");
         let defaults = read(shipped).unwrap();
         let [input] = &defaults.inputs[..] else { panic!("one input") };
         assert_eq!(input.files, Files::Spool("/var/lib/flowlake/agent/spool".into()));
@@ -348,7 +367,8 @@ mod tests {
         let every_key = read(&text).unwrap();
         assert_eq!((every_key.state, every_key.lake.wait), (defaults.state, defaults.lake.wait));
         assert_eq!((every_key.lake.max_bytes, every_key.aws.timeout), (defaults.lake.max_bytes, defaults.aws.timeout));
-        assert_eq!(every_key.inputs.len(), 3);
+        assert_eq!((every_key.inputs.len(), every_key.forwards.len()), (3, 3));
+        assert_eq!(every_key.forwards[0].format, Format::default_fields());
     }
 
     #[test]
@@ -364,6 +384,21 @@ mod tests {
             (format!("{LAKE}[inputs.a]\norigin = \"aws\"\n"), "converter.toml:3: inputs.a: give one of"),
             (format!("{LAKE}{SPOOL}log-format = \"${{x y\"\n"), "converter.toml:5: log-format: "),
             (format!("{LAKE}{SPOOL}region = \"a/b\"\n"), "converter.toml:5: region: 'a/b'"),
+            (format!("{LAKE}{SPOOL}[forward.x]\n"), "converter.toml:5: forward.x: give one of"),
+            (format!("{LAKE}{SPOOL}[forward.x]\ns3 = \"b\"\n"), "converter.toml:6: s3: 'b': s3://bucket"),
+            (format!("{LAKE}{SPOOL}[forward.x]\nlog-group = \"a:b\"\n"), "converter.toml:6: log-group: 'a:b'"),
+            (
+                format!("{LAKE}{SPOOL}[forward.x]\nlog-group = \"a\"\nfile-format = \"parquet\"\n"),
+                "converter.toml:5: forward.x: file-format",
+            ),
+            (
+                format!("{LAKE}{SPOOL}[forward.x]\nlog-group = \"a\"\ninputs = [\"b\"]\n"),
+                "converter.toml:7: inputs: there is no [inputs.b]",
+            ),
+            (
+                format!("{LAKE}[inputs.a]\nfolder = \"/a\"\n[forward.x]\nlog-group = \"a\"\n"),
+                "converter.toml:5: forward.x: give `inputs`",
+            ),
         ] {
             let error = read(&text).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

@@ -1,37 +1,42 @@
 //! The service's loop: once a second what arrived is taken in and what is due is delivered.
 
+mod sort;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File, TryLockError},
+    mem,
     path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use flowlake_common::{progress::Progress, time};
+use flowlake_common::time;
 
 use super::{
     config::{Config, Files, InputConfig},
     event::{Event, Say},
+    forwarder::Forwarder,
     held::{Backoff, Held},
     lake,
     parked::Parked,
     status::Metrics,
     stop::Stop,
-    work::{Around, Step, Target, Work},
+    work::{Around, Step, Work},
 };
 use crate::{
     aws::Aws,
-    batch::{Input, NoInput, Opened},
     deliver::Root,
     failure::Failure,
-    ocsf::Mapping,
     source::{Arrival, Folder, Followed, Owned, SpoolFiles},
 };
 
 /// Files that are in hand of one input at once: beyond, they are left where they are.
 const MAX_HELD: usize = 8192;
+/// And so many batches' bytes of them: what is not claimed its agent may give up, when its spool is full.
+const HELD_BATCHES: u64 = 4;
 /// Seconds between two looks at a folder.
 const LOOK_EVERY: i64 = 5;
 /// Seconds after which what is new in a file that grows becomes a piece; it waits for others again then.
@@ -87,18 +92,13 @@ struct Service<'a> {
     parked_kept: Vec<(usize, String, PathBuf)>,
     rejects: PathBuf,
     clock_said: bool,
+    forwarders: Vec<Forwarder>,
+    /// What these say.
+    heard: Receiver<Event>,
     ended: Ended,
     metrics: Metrics,
     /// Whether its state could not be written down; said once.
     status_fails: bool,
-}
-
-/// Why it is not known what an input is.
-enum Unsorted {
-    /// It cannot be read.
-    Unread(String),
-    /// The ledger cannot be asked.
-    NoLedger(Failure),
 }
 
 /// Delivers what arrives, until SIGTERM or SIGINT.
@@ -111,6 +111,9 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let _lock = lock(&config.state)?;
     let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
+    let (tell, heard) = mpsc::channel();
+    let start = |forward| Forwarder::start(config, forward, tell.clone(), stop.clone());
+    let forwarders = config.forwards.iter().map(start).collect::<anyhow::Result<_>>()?;
     let mut service = Service {
         config,
         say,
@@ -126,6 +129,8 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         parked_kept: Vec::new(),
         rejects: config.state.join("rejects"),
         clock_said: false,
+        forwarders,
+        heard,
         ended: Ended::default(),
         metrics: Metrics::new()?,
         status_fails: false,
@@ -136,6 +141,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         service.sort();
         service.deliver(is_start);
         is_start = false;
+        service.listen();
         service.write_status(false);
         if stop.wait(Duration::from_secs(1)) {
             break;
@@ -143,6 +149,10 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     }
     service.ended.left = service.in_hand();
     service.write_status(true);
+    for forwarder in mem::take(&mut service.forwarders) {
+        forwarder.join().map_err(anyhow::Error::msg)?;
+    }
+    service.listen();
     Ok(service.ended)
 }
 
@@ -171,13 +181,15 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
 
 impl Service<'_> {
     fn in_hand(&self) -> u64 {
-        let held = |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from) as u64).sum::<u64>();
+        let held =
+            |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from).count() as u64).sum::<u64>();
         self.works.iter().map(held).sum::<u64>() + self.unsorted.len() as u64
     }
 
     fn write_status(&mut self, is_last: bool) {
         let (in_hand, ahead) = (self.in_hand(), self.clock_ahead());
-        let written = self.metrics.write(&self.config.state, &self.ended, in_hand, ahead, is_last);
+        let forwards = self.forwarders.iter().map(|forwarder| (forwarder.who.clone(), forwarder.status()));
+        let written = self.metrics.write(&self.config.state, &self.ended, (in_hand, ahead), forwards, is_last);
         if let Err(error) = &written
             && !self.status_fails
         {
@@ -185,6 +197,19 @@ impl Service<'_> {
             (self.say)(&Event::Trouble { message });
         }
         self.status_fails = written.is_err();
+    }
+
+    /// Says what the forwards say.
+    fn listen(&mut self) {
+        for event in self.heard.try_iter() {
+            match &event {
+                Event::Waiting { who, failure, .. } => self.metrics.failed(who, failure),
+                Event::Works { who } => self.metrics.works(who),
+                Event::Parked { .. } => self.ended.parked += 1,
+                _ => {}
+            }
+            (self.say)(&event);
+        }
     }
 
     fn clock_ahead(&self) -> i64 {
@@ -196,11 +221,14 @@ impl Service<'_> {
         self.unpark();
         let now_us = time::monotonic_us();
         for from in 0..self.coming.len() {
-            let in_hand = self.works.iter().map(|work| work.held_of(from)).sum::<usize>()
-                + self.unsorted.iter().filter(|(of, _)| *of == from).count();
-            let Some(room) = MAX_HELD.checked_sub(in_hand).filter(|room| *room > 0) else {
+            let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| arrival.file.size);
+            let (mut room, mut bytes) = (MAX_HELD, self.config.lake.max_bytes.saturating_mul(HELD_BATCHES));
+            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted) {
+                (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size));
+            }
+            if room == 0 || bytes == 0 {
                 continue;
-            };
+            }
             let coming = &mut self.coming[from];
             let mut trouble = Vec::new();
             if let Some(followed) = &mut coming.followed {
@@ -220,7 +248,7 @@ impl Service<'_> {
                 }
             }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
-                match spool.arrivals(room) {
+                match spool.arrivals(room, bytes) {
                     Ok(arrivals) => self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival))),
                     Err(error) => trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name)),
                 }
@@ -240,123 +268,6 @@ impl Service<'_> {
             }
             coming.failing = !trouble.is_empty();
         }
-    }
-
-    /// Finds out what the inputs are that arrived, and into which source of the lake they go.
-    fn sort(&mut self) {
-        if self.retry_us > time::monotonic_us() {
-            return;
-        }
-        // What cannot be read now is looked at again behind the others.
-        for _ in 0..self.unsorted.len() {
-            let Some((from, arrival)) = self.unsorted.pop_front() else {
-                break;
-            };
-            let Err(unsorted) = self.sort_one(from, arrival) else {
-                continue;
-            };
-            let (arrival, unsorted) = *unsorted;
-            let failure = match unsorted {
-                Unsorted::Unread(message) => {
-                    if self.unread.insert(arrival.name.clone()) {
-                        (self.say)(&Event::Trouble { message });
-                    }
-                    self.unsorted.push_back((from, arrival));
-                    continue;
-                }
-                Unsorted::NoLedger(failure) => failure,
-            };
-            let seconds = self.backoff.next(time::now_us().unsigned_abs());
-            self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
-            let who = format!("inputs.{}", self.config.inputs[from].name);
-            self.metrics.failed(&who, &failure);
-            (self.say)(&Event::Waiting { who, failure, seconds });
-            self.unsorted.push_front((from, arrival));
-            return;
-        }
-        self.backoff = Backoff::default();
-        for input in &self.config.inputs {
-            self.metrics.works(&format!("inputs.{}", input.name));
-        }
-    }
-
-    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
-        let config = &self.config.inputs[from];
-        let unread = |arrival: Arrival, why: &dyn std::fmt::Display| {
-            let message = format!("{}: cannot be read: {why}; it is tried again", arrival.name);
-            Err(Box::new((arrival, Unsorted::Unread(message))))
-        };
-        let hash = match arrival.file.sha256() {
-            Ok(hash) => hash,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Whoever's it was took it away.
-                if let (Owned::Kept(path), Some(folder)) = (&arrival.owned, &mut self.coming[from].folder) {
-                    folder.again(path);
-                }
-                return Ok(());
-            }
-            Err(error) => return unread(arrival, &error),
-        };
-        self.unread.remove(&arrival.name);
-        if let Owned::Kept(path) = &arrival.owned
-            && self.parked.has(&config.name, &hash)
-        {
-            self.parked_kept.push((from, hash, path.clone()));
-            return Ok(());
-        }
-        let opened = Opened::open(&arrival.file, &arrival.name, &config.settings, &Progress::hidden());
-        let mapping = match opened {
-            Ok(Ok(opened)) => Ok(opened.mapping),
-            Ok(Err(NoInput::Empty)) => {
-                self.let_go(from, &arrival.owned, &arrival.name);
-                return Ok(());
-            }
-            Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),
-            Err(error) => return unread(arrival, &format!("{error:#}")),
-        };
-        let Arrival { file, name, owned } = arrival;
-        let held = Held { input: Input { file, hash, name }, from, owned };
-        let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
-        let place = match mapping.map(|mapping| self.work(from, mapping)) {
-            Err(why) => {
-                self.park(held, &why);
-                return Ok(());
-            }
-            Ok(Err(error)) => {
-                return match error.downcast::<Failure>() {
-                    Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), Unsorted::NoLedger(failure)))),
-                    Ok(failure) => {
-                        self.park(held, &failure.to_string());
-                        Ok(())
-                    }
-                    Err(error) => {
-                        self.park(held, &format!("{error:#}"));
-                        Ok(())
-                    }
-                };
-            }
-            Ok(Ok(place)) => place,
-        };
-        let mut step = Step::default();
-        let taken = self.works[place].take(held, &mut step);
-        self.finish(step);
-        taken.map_err(|untaken| {
-            let (held, failure) = *untaken;
-            Box::new((back(held), Unsorted::NoLedger(failure)))
-        })
-    }
-
-    /// The place of the lake's source for these rows.
-    fn work(&mut self, from: usize, mapping: Mapping) -> anyhow::Result<usize> {
-        let source = self.config.inputs[from].source.as_deref().unwrap_or(mapping.origin.source());
-        let is_it = |work: &Work| work.target.source == source && work.target.mapping == mapping;
-        if let Some(place) = self.works.iter().position(is_it) {
-            return Ok(place);
-        }
-        let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
-        let lake = self.root.source(source, &kind)?;
-        self.works.push(Work::new(Target { source: source.to_owned(), mapping, lake }));
-        Ok(self.works.len() - 1)
     }
 
     fn deliver(&mut self, is_start: bool) {
@@ -391,7 +302,7 @@ impl Service<'_> {
         }
         for held in done {
             self.ended.inputs += 1;
-            self.let_go(held.from, &held.owned, &held.input.name);
+            self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
         }
         for held in again {
             let Held { input, from, owned } = held;
@@ -402,11 +313,16 @@ impl Service<'_> {
         }
     }
 
-    fn let_go(&mut self, from: usize, owned: &Owned, name: &str) {
+    fn let_go(&mut self, from: usize, owned: &Owned, name: &str, hash: Option<&str>) {
         let gone = match owned {
             Owned::Claimed(claim) => claim.done(),
             Owned::Kept(path) => self.coming[from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
         };
+        // Only then the forwards may forget that they had it.
+        let gone = gone.and_then(|()| {
+            let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
+            hash.map_or(Ok(()), forgotten)
+        });
         if let Err(error) = gone {
             (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
         }

@@ -4,15 +4,13 @@ use std::{
     fs,
     io::{self, BufWriter, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
 };
 
 use flate2::{Compression, GzBuilder, write::GzEncoder};
-use flowlake_common::{
-    hash::Hasher,
-    vpc::{FileFormat, Format, ParquetWriter, Record, write_header, write_line},
-};
 use tempfile::NamedTempFile;
+
+use super::{FileFormat, Format, ParquetWriter, Record, write_header, write_line};
+use crate::hash::Hasher;
 
 /// Bytes of text that are packed at once: packing line by line costs twice as much.
 const BLOCK: usize = 64 * 1024;
@@ -21,12 +19,13 @@ const LEVEL: Compression = Compression::new(3);
 
 /// A file that is open.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub struct LogFile {
     content: Content,
     format: Format,
     /// `account-id` and `region` of its first record.
-    pub(super) account_id: String,
-    pub(super) region: String,
+    pub account_id: String,
+    /// Likewise.
+    pub region: String,
 }
 
 #[derive(Debug)]
@@ -38,7 +37,10 @@ enum Content {
 impl LogFile {
     /// Begins a file aside. `serial` tells it from others with the same records: a late window may give the very records that
     /// an earlier file has, and whoever knows files by their content takes each once.
-    pub(super) fn create(
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(
         aside: NamedTempFile,
         file_format: FileFormat,
         format: &Format,
@@ -67,7 +69,10 @@ impl LogFile {
     }
 
     /// Adds a record.
-    pub(super) fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &mut self.content {
             Content::Text { out, pending } => {
                 write_line(&self.format, record, pending);
@@ -82,15 +87,19 @@ impl LogFile {
     }
 
     /// Bytes of the file so far, about.
-    pub(super) fn size(&self) -> u64 {
+    #[must_use]
+    pub fn size(&self) -> u64 {
         match &self.content {
             Content::Text { out, .. } => out.get_ref().written,
             Content::Parquet(writer) => writer.size() as u64,
         }
     }
 
-    /// Ends the file; gives it with the hash of its bytes.
-    pub(super) fn finish(self) -> io::Result<(NamedTempFile, String)> {
+    /// Ends the file; gives it with the SHA-256 of its bytes.
+    ///
+    /// # Errors
+    /// When the last of it cannot be written.
+    pub fn finish(self) -> io::Result<(NamedTempFile, String)> {
         let hashed = match self.content {
             Content::Text { mut out, pending } => {
                 out.write_all(&pending)?;
@@ -122,9 +131,4 @@ impl Write for Hashed {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
-}
-
-/// Whether two files have the same bytes.
-pub(super) fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
 }

@@ -1,0 +1,309 @@
+//! One input on its way to where it is forwarded. An attempt that fails is repeated: what was taken is not sent again.
+
+use std::io::{self, Write};
+
+use flowlake_common::{
+    progress::Progress,
+    vpc::{self, Field, Format, Record, write_header, write_line},
+};
+use tempfile::NamedTempFile;
+
+use super::{
+    Entry, FlowLogs,
+    batches::{EventBatch, Records, Streams, stream_of},
+    flow_logs::Files,
+};
+use crate::{
+    batch::InputSettings,
+    deliver::{DeliveryStream, LogEvent, LogGroup, Untaken},
+    failure::{Failure, Kind},
+    input::{self, Item},
+    ocsf::milliseconds,
+};
+
+/// Where records are forwarded to.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// Files in a bucket.
+    FlowLogs(FlowLogs),
+    /// Events in a log group, a stream for each interface, at the time of the record's start.
+    LogGroup(LogGroup),
+    /// Records in a delivery stream of Firehose: lines with their ends.
+    DeliveryStream(DeliveryStream),
+}
+
+/// What was forwarded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that were taken.
+    pub records: u64,
+    /// Of them those that were sent again after nobody knew whether they had been taken: they may be there twice.
+    pub again: u64,
+    /// Calls that took them, or new files.
+    pub batches: u64,
+    /// Records that were not taken because of their times.
+    pub untimely: u64,
+    /// Lines that are no records, and records without a start; the lake's rejects have them too.
+    pub skipped: u64,
+}
+
+/// Why an attempt ended before its end.
+#[derive(Debug)]
+pub enum Ended {
+    /// Whoever called wants it so.
+    Stopped,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Records that were not taken because of their times: a flow log file with a header.
+#[derive(Debug)]
+pub struct Untimely {
+    /// The file.
+    pub file: NamedTempFile,
+    /// How many there are.
+    pub records: u64,
+    /// Why, of the first.
+    pub why: &'static str,
+}
+
+/// An input on its way.
+#[derive(Debug)]
+pub struct Sending<'a> {
+    entry: &'a Entry,
+    settings: &'a InputSettings,
+    format: &'a Format,
+    /// Batches that were taken.
+    taken: u64,
+    /// Of the batch behind them the records that were not, when some were.
+    left: Option<Vec<usize>>,
+    /// Whether that batch may have been taken.
+    in_doubt: bool,
+    /// What came of it so far.
+    pub counts: Counts,
+    /// What is to be put aside.
+    pub untimely: Option<Untimely>,
+}
+
+impl<'a> Sending<'a> {
+    /// Begins; `settings` are those of the input that it came from.
+    #[must_use]
+    pub fn new(entry: &'a Entry, settings: &'a InputSettings, format: &'a Format) -> Self {
+        let counts = Counts::default();
+        Self { entry, settings, format, taken: 0, left: None, in_doubt: false, counts, untimely: None }
+    }
+
+    /// Sends what is not taken yet.
+    ///
+    /// # Errors
+    /// When it is stopped, or fails; then it can be tried again.
+    pub fn attempt(&mut self, to: &Destination, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+        self.counts.skipped = 0;
+        match to {
+            Destination::FlowLogs(to) => self.send_files(to),
+            Destination::LogGroup(group) => self.send_events(group, is_stopped),
+            Destination::DeliveryStream(stream) => self.send_records(stream, is_stopped),
+        }
+    }
+
+    fn send_files(&mut self, to: &FlowLogs) -> Result<(), Ended> {
+        let path = vpc::origin(&self.entry.about.name);
+        let settings = self.settings;
+        let missing = |what: &str, key: &str| {
+            let why = format!("neither its records nor its path tell the {what}; give {key} for the input");
+            Failure::refused(self.entry.about.name.clone(), why)
+        };
+        let mut files = Files::new(to, self.format);
+        let mut records = 0;
+        let skipped = self.each(|record| {
+            let account = record.text(Field::AccountId).filter(|account| *account != "unknown");
+            let account = settings.account_id.as_deref().or(account).or(path.account_id.as_deref());
+            let region = settings.region.as_deref().or(record.text(Field::Region)).or(path.region.as_deref());
+            let account = account.ok_or_else(|| missing("account", "account-id"))?;
+            let region = region.ok_or_else(|| missing("Region", "region"))?;
+            records += 1;
+            files.add(record, account, region).map_err(Ended::from)
+        })?;
+        self.counts.batches = files.publish(self.entry)?;
+        (self.counts.records, self.counts.skipped) = (records, skipped);
+        Ok(())
+    }
+
+    fn send_events(&mut self, group: &LogGroup, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+        let (mut streams, mut stream, mut line) = (Streams::default(), String::new(), Vec::new());
+        let (mut number, mut timeless) = (0, 0);
+        let (entry, format) = (self.entry, self.format);
+        let skipped = each(entry, self.settings, |record| {
+            let Some(start) = record.int(Field::Start) else {
+                timeless += 1;
+                return Ok(());
+            };
+            line.clear();
+            write_line(format, record, &mut line);
+            stream_of(record, &mut stream);
+            let message = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            for batch in streams.add(&stream, LogEvent { time_ms: milliseconds(start), message }) {
+                self.put_events(group, &batch, &mut number, is_stopped)?;
+            }
+            Ok(())
+        })?;
+        for batch in streams.rest() {
+            self.put_events(group, &batch, &mut number, is_stopped)?;
+        }
+        self.counts.skipped = skipped + timeless;
+        Ok(())
+    }
+
+    fn put_events(
+        &mut self,
+        group: &LogGroup,
+        (stream, events): &EventBatch,
+        number: &mut u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<(), Ended> {
+        *number += 1;
+        if *number <= self.taken {
+            return Ok(());
+        }
+        if is_stopped() {
+            return Err(Ended::Stopped);
+        }
+        let untimely = group.put(stream, events).map_err(|failure| self.failed(failure))?;
+        let mut refused = 0;
+        for (range, why) in untimely {
+            refused += range.len() as u64;
+            self.put_aside(events.get(range).unwrap_or_default(), why)
+                .map_err(|error| Failure::of_disk("cannot put aside what is untimely".to_owned(), &error))?;
+        }
+        self.taken(events.len() as u64 - refused);
+        Ok(())
+    }
+
+    fn send_records(&mut self, stream: &DeliveryStream, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+        let (mut records, mut line, mut number) = (Records::default(), Vec::new(), 0);
+        let (entry, format) = (self.entry, self.format);
+        let skipped = each(entry, self.settings, |record| {
+            line.clear();
+            write_line(format, record, &mut line);
+            match records.add(&line) {
+                Some(batch) => self.put_records(stream, &batch, &mut number, is_stopped),
+                None => Ok(()),
+            }
+        })?;
+        let rest = records.rest();
+        if !rest.is_empty() {
+            self.put_records(stream, &rest, &mut number, is_stopped)?;
+        }
+        self.counts.skipped = skipped;
+        Ok(())
+    }
+
+    fn put_records(
+        &mut self,
+        stream: &DeliveryStream,
+        lines: &[Vec<u8>],
+        number: &mut u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<(), Ended> {
+        *number += 1;
+        if *number <= self.taken {
+            return Ok(());
+        }
+        if is_stopped() {
+            return Err(Ended::Stopped);
+        }
+        let left = self.left.clone().unwrap_or_else(|| (0..lines.len()).collect());
+        let batch: Vec<&[u8]> = left.iter().filter_map(|at| lines.get(*at)).map(Vec::as_slice).collect();
+        let untaken = stream.put(&batch).map_err(|failure| self.failed(failure))?;
+        let Some(Untaken { at, why }) = untaken else {
+            self.left = None;
+            self.taken(batch.len() as u64);
+            return Ok(());
+        };
+        let taken = (batch.len() - at.len()) as u64;
+        self.counts.records += taken;
+        self.counts.again += if self.in_doubt { taken } else { 0 };
+        // What the server named is not there.
+        self.in_doubt = false;
+        self.left = Some(at.iter().filter_map(|at| left.get(*at)).copied().collect());
+        Err(Ended::Failed(Failure {
+            kind: Kind::Throttled,
+            what: stream.what(),
+            why: format!("{} records: {why}", at.len()),
+        }))
+    }
+
+    fn failed(&mut self, failure: Failure) -> Ended {
+        // Nobody answered, or a server that failed: it may have been taken all the same.
+        self.in_doubt |= failure.kind == Kind::Transient;
+        Ended::Failed(failure)
+    }
+
+    fn taken(&mut self, records: u64) {
+        self.counts.records += records;
+        self.counts.again += if self.in_doubt { records } else { 0 };
+        self.counts.batches += 1;
+        self.taken += 1;
+        self.in_doubt = false;
+    }
+
+    fn put_aside(&mut self, events: &[LogEvent], why: &'static str) -> io::Result<()> {
+        let untimely = match &mut self.untimely {
+            Some(untimely) => untimely,
+            None => {
+                let mut file = NamedTempFile::new_in(self.entry.file.path.parent().unwrap_or(&self.entry.file.path))?;
+                let mut header = Vec::new();
+                write_header(self.format, &mut header);
+                file.write_all(&header)?;
+                self.untimely.insert(Untimely { file, records: 0, why })
+            }
+        };
+        for event in events {
+            writeln!(untimely.file, "{}", event.message)?;
+        }
+        untimely.records += events.len() as u64;
+        self.counts.untimely += events.len() as u64;
+        Ok(())
+    }
+
+    fn each(&self, take: impl FnMut(&Record<'_>) -> Result<(), Ended>) -> Result<u64, Ended> {
+        each(self.entry, self.settings, take)
+    }
+}
+
+/// Gives each record of an input, up to where it is damaged; gives how many lines are none. It is known only at the end that the disk gave
+/// the right bytes.
+fn each(
+    entry: &Entry,
+    settings: &InputSettings,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), Ended>,
+) -> Result<u64, Ended> {
+    let cannot = |error: &io::Error| Failure::of_disk(format!("cannot read {}", entry.about.name), error);
+    let refused = |why: String| Failure::refused(entry.about.name.clone(), why);
+    let opened = entry.file.open(settings.log_format.as_ref(), &Progress::hidden()).map_err(|error| cannot(&error))?;
+    let mut log = match opened {
+        Ok(Ok(Some(log))) => log,
+        Ok(Ok(None)) => return Ok(0),
+        Ok(Err(no_log)) => return Err(refused(no_log.to_string()).into()),
+        Err(damage) => return Err(refused(damage.to_string()).into()),
+    };
+    let mut skipped = 0;
+    loop {
+        match log.next_item() {
+            Ok(Some(Item::Record { record, .. })) => take(&record)?,
+            Ok(Some(Item::Reject(_))) => skipped += 1,
+            Ok(Some(Item::Header | Item::Comment)) => {}
+            // Whoever converts it for the lake says what is damaged.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    // A disk that failed is another thing than damage, which is part of what the hash names.
+    let read = input::finish(log.into_source()).map_err(|error| cannot(&error))?;
+    if read == entry.hash { Ok(skipped) } else { Err(cannot(&io::Error::other("its bytes changed")).into()) }
+}

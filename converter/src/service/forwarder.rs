@@ -1,0 +1,268 @@
+//! A forward's own thread: what waits in its queue is sent, for as long as it takes. One that fails stops nobody else.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context;
+use flowlake_common::{hash::HashingReader, time, vpc::Format};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    config::{Config, ForwardConfig, ForwardTo},
+    event::Event,
+    held::Backoff,
+    parked::Parked,
+    stop::Stop,
+};
+use crate::{
+    aws::{self, Aws},
+    batch::InputSettings,
+    deliver::{Bucket, DeliveryStream, LogGroup},
+    forward::{About, Counts, Destination, Ended, Entry, FlowLogs, Queue, Sending, Untimely, flow_log_id},
+    input::InputFile,
+};
+
+/// Inputs that are listed at once.
+const LISTED: usize = 256;
+
+/// A forward, as the service sees it.
+#[derive(Debug)]
+pub(super) struct Forwarder {
+    /// `forward.NAME`.
+    pub(super) who: String,
+    /// The inputs whose records it forwards.
+    inputs: Vec<String>,
+    pub(super) queue: Arc<Queue>,
+    counts: Arc<Mutex<Counts>>,
+    thread: JoinHandle<()>,
+    /// Whether it was said that its queue is full.
+    pub(super) is_full: bool,
+}
+
+/// What a forward did since the service began, and what waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ForwardStatus {
+    /// Records that were taken.
+    pub records: u64,
+    /// Of them those that may be there twice.
+    pub records_again: u64,
+    /// Calls that took records, or new files.
+    pub batches: u64,
+    /// Records that were not taken because of their times; they are parked.
+    pub records_untimely: u64,
+    /// Lines that are no records, and records without a start.
+    pub lines_skipped: u64,
+    /// Inputs that wait, parked ones too.
+    pub inputs_queued: u64,
+    /// Their bytes.
+    pub bytes_queued: u64,
+}
+
+/// What the thread has.
+struct Worker {
+    who: String,
+    queue: Arc<Queue>,
+    counts: Arc<Mutex<Counts>>,
+    settings: Vec<(String, InputSettings)>,
+    format: Format,
+    to: Destination,
+    parked: Parked,
+    events: Sender<Event>,
+    stop: Stop,
+}
+
+impl Forwarder {
+    /// Begins to forward.
+    pub(super) fn start(
+        config: &Config,
+        forward: &ForwardConfig,
+        events: Sender<Event>,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
+        let who = format!("forward.{}", forward.name);
+        let folder = config.state.join("forward").join(&forward.name);
+        let queue = Queue::open(&folder, forward.max_bytes);
+        let queue = Arc::new(queue.with_context(|| format!("cannot open {}", folder.display()))?);
+        let counts = Arc::<Mutex<Counts>>::default();
+        let worker = Worker {
+            who: who.clone(),
+            queue: queue.clone(),
+            counts: counts.clone(),
+            settings: config.inputs.iter().map(|input| (input.name.clone(), input.settings.clone())).collect(),
+            format: forward.format.clone(),
+            to: destination(config, forward)?,
+            parked: Parked::of(&config.state),
+            events,
+            stop,
+        };
+        let thread = thread::Builder::new().name(who.clone()).spawn(move || worker.run())?;
+        Ok(Self { who, inputs: forward.inputs.clone(), queue, counts, thread, is_full: false })
+    }
+
+    /// Whether it forwards the records of an input.
+    pub(super) fn is_of(&self, input: &str) -> bool {
+        self.inputs.iter().any(|own| own == input)
+    }
+
+    pub(super) fn status(&self) -> ForwardStatus {
+        let Counts { records, again, batches, untimely, skipped } = *lock(&self.counts);
+        let (inputs_queued, bytes_queued) = self.queue.size();
+        ForwardStatus {
+            records,
+            records_again: again,
+            batches,
+            records_untimely: untimely,
+            lines_skipped: skipped,
+            inputs_queued,
+            bytes_queued,
+        }
+    }
+
+    /// Waits until it has ended, once it was told to.
+    pub(super) fn join(self) -> Result<(), String> {
+        self.thread.join().map_err(|_| format!("{}: ended by a defect of flowlake's; please report it", self.who))
+    }
+}
+
+/// Each forward has a way to AWS of its own: what one waits for does not stop another.
+fn destination(config: &Config, forward: &ForwardConfig) -> anyhow::Result<Destination> {
+    let region = forward.region.clone().or_else(|| config.aws.region.clone());
+    let aws = Aws::new(aws::Settings { region, ..config.aws.clone() })?;
+    Ok(match &forward.to {
+        ForwardTo::LogGroup(name) => Destination::LogGroup(LogGroup::new(aws, name.clone())),
+        ForwardTo::DeliveryStream(name) => Destination::DeliveryStream(DeliveryStream::new(aws, name.clone())),
+        ForwardTo::Bucket { url, file_format, partitions } => Destination::FlowLogs(FlowLogs {
+            bucket: Bucket::new(aws, url.clone()),
+            file_format: *file_format,
+            partitions: *partitions,
+            flow_log_id: flow_log_id(&forward.name),
+            aside: config.state.join("aside"),
+        }),
+    })
+}
+
+impl Worker {
+    fn run(self) {
+        let mut failing = false;
+        while !self.stop.wait(Duration::from_secs(1)) {
+            // What is parked stays where it is until its reason is taken away.
+            let entries = self.queue.oldest(LISTED, |hash| !self.parked.has(&self.who, hash));
+            match entries {
+                Ok(entries) => {
+                    failing = false;
+                    for entry in entries {
+                        if !self.send(&entry) {
+                            return;
+                        }
+                    }
+                }
+                Err(error) if !failing => {
+                    failing = true;
+                    self.say(Event::Trouble { message: format!("{}: its queue cannot be read: {error}", self.who) });
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends one input; false when it is to end.
+    fn send(&self, entry: &Entry) -> bool {
+        let settings = self.settings.iter().find(|(name, _)| *name == entry.about.from);
+        let Some((_, settings)) = settings else {
+            self.park(entry, &format!("its input {} is no longer in the configuration", entry.about.from));
+            return true;
+        };
+        let mut sending = Sending::new(entry, settings, &self.format);
+        let (mut backoff, mut failed, mut told) = (Backoff::default(), false, Counts::default());
+        loop {
+            let taken_before = sending.counts.records;
+            let ended = sending.attempt(&self.to, &|| self.stop.wait(Duration::ZERO));
+            self.add(&mut told, sending.counts);
+            let failure = match ended {
+                Ok(()) => break,
+                Err(Ended::Stopped) => return false,
+                Err(Ended::Failed(failure)) => failure,
+            };
+            if !failure.kind.passes() {
+                self.park(entry, &failure.to_string());
+                return true;
+            }
+            // It works, if slowly.
+            if sending.counts.records > taken_before {
+                backoff = Backoff::default();
+            }
+            failed = true;
+            let seconds = backoff.next(time::now_us().unsigned_abs());
+            self.say(Event::Waiting { who: self.who.clone(), failure, seconds });
+            if self.stop.wait(Duration::from_secs(seconds)) {
+                return false;
+            }
+        }
+        if failed {
+            self.say(Event::Works { who: self.who.clone() });
+        }
+        let finished = match sending.untimely.take() {
+            Some(untimely) => self.keep(entry, untimely),
+            None => Ok(true),
+        };
+        // Until that is written down, it comes again.
+        if let Err(error) = finished.and_then(|is_done| if is_done { self.queue.done(entry) } else { Ok(()) }) {
+            let message = format!("{}: {}: forwarded, but cannot be let go of: {error}", self.who, entry.about.name);
+            self.say(Event::Trouble { message });
+            return !self.stop.wait(Duration::from_secs(60));
+        }
+        true
+    }
+
+    /// What an attempt added.
+    fn add(&self, told: &mut Counts, now: Counts) {
+        let mut counts = lock(&self.counts);
+        counts.records += now.records - told.records;
+        counts.again += now.again - told.again;
+        counts.batches += now.batches - told.batches;
+        counts.untimely += now.untimely - told.untimely;
+        counts.skipped += now.skipped.saturating_sub(told.skipped);
+        *told = now;
+    }
+
+    /// Puts aside the records that were not taken: an input of its own, parked; or the same again, which stays then.
+    fn keep(&self, entry: &Entry, untimely: Untimely) -> std::io::Result<bool> {
+        let Untimely { file, records, why } = untimely;
+        file.as_file().sync_all()?;
+        let hash = HashingReader::new(file.reopen()?).finish()?;
+        let about = About { name: format!("{records} records of {}", entry.about.name), ..entry.about.clone() };
+        let input = InputFile { path: file.path().to_owned(), size: file.as_file().metadata()?.len() };
+        // The reason is there first: it is not sent before somebody wants it.
+        self.parked.park_as(&self.who, &hash, &about.name, why, None)?;
+        if hash != entry.hash {
+            self.queue.add(&hash, &input, &about)?;
+            self.queue.let_go(&hash)?;
+        }
+        self.say(Event::Parked { name: format!("{}: {}", self.who, about.name), why: why.to_owned() });
+        Ok(hash != entry.hash)
+    }
+
+    fn park(&self, entry: &Entry, why: &str) {
+        let name = &entry.about.name;
+        match self.parked.park_as(&self.who, &entry.hash, name, why, None) {
+            Ok(()) => self.say(Event::Parked { name: format!("{}: {name}", self.who), why: why.to_owned() }),
+            Err(error) => {
+                self.say(Event::Trouble { message: format!("{}: {name}: cannot be parked: {error}", self.who) });
+                self.stop.wait(Duration::from_secs(60));
+            }
+        }
+    }
+
+    fn say(&self, event: Event) {
+        // Nobody listens only when the service has ended.
+        drop(self.events.send(event));
+    }
+}
+
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}

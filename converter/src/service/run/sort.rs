@@ -1,0 +1,210 @@
+//! What arrived is looked at: whose records it has, whether it was delivered, where it is forwarded, and into which source of the lake it goes.
+
+use std::collections::BTreeSet;
+
+use flowlake_common::{progress::Progress, time};
+
+use super::{SECOND, Service};
+use crate::{
+    batch::{Input, NoInput, Opened},
+    failure::Failure,
+    forward::About,
+    ocsf::{Mapping, Origin},
+    service::{
+        event::Event,
+        held::{Backoff, Held},
+        work::{Step, Target, Work},
+    },
+    source::{Arrival, Owned},
+};
+
+/// Why it is not known what an input is.
+enum Unsorted {
+    /// It cannot be read.
+    Unread(String),
+    /// The ledger cannot be asked.
+    NoLedger(Failure),
+    /// A forward cannot take it yet.
+    NoRoom,
+}
+
+const QUEUE_FULL: &str = "its queue is full (queue-mib); inputs wait where they are, for the lake too";
+
+impl Service<'_> {
+    /// Finds out what the inputs are that arrived, and into which source of the lake they go.
+    pub(super) fn sort(&mut self) {
+        if self.retry_us > time::monotonic_us() {
+            return;
+        }
+        let mut blocked = BTreeSet::new();
+        // What cannot be read now is looked at again behind the others.
+        for _ in 0..self.unsorted.len() {
+            let Some((from, arrival)) = self.unsorted.pop_front() else {
+                break;
+            };
+            // Others of the same input need not be looked at.
+            if blocked.contains(&from) {
+                self.unsorted.push_back((from, arrival));
+                continue;
+            }
+            let name = (!self.unread.is_empty()).then(|| arrival.name.clone());
+            let Err(unsorted) = self.sort_one(from, arrival) else {
+                if let Some(name) = name {
+                    self.unread.remove(&name);
+                }
+                continue;
+            };
+            let (arrival, unsorted) = *unsorted;
+            let failure = match unsorted {
+                Unsorted::Unread(message) => {
+                    if self.unread.insert(arrival.name.clone()) {
+                        (self.say)(&Event::Trouble { message });
+                    }
+                    self.unsorted.push_back((from, arrival));
+                    continue;
+                }
+                Unsorted::NoRoom => {
+                    blocked.insert(from);
+                    self.unsorted.push_back((from, arrival));
+                    continue;
+                }
+                Unsorted::NoLedger(failure) => failure,
+            };
+            let seconds = self.backoff.next(time::now_us().unsigned_abs());
+            self.retry_us = time::monotonic_us() + i64::try_from(seconds).unwrap_or(1) * SECOND;
+            let who = format!("inputs.{}", self.config.inputs[from].name);
+            self.metrics.failed(&who, &failure);
+            (self.say)(&Event::Waiting { who, failure, seconds });
+            self.unsorted.push_front((from, arrival));
+            return;
+        }
+        self.backoff = Backoff::default();
+        for input in &self.config.inputs {
+            self.metrics.works(&format!("inputs.{}", input.name));
+        }
+    }
+
+    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
+        let config = &self.config.inputs[from];
+        let unread = |arrival: Arrival, why: &dyn std::fmt::Display| {
+            let message = format!("{}: cannot be read: {why}; it is tried again", arrival.name);
+            Err(Box::new((arrival, Unsorted::Unread(message))))
+        };
+        let hash = match arrival.file.sha256() {
+            Ok(hash) => hash,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Whoever's it was took it away.
+                if let (Owned::Kept(path), Some(folder)) = (&arrival.owned, &mut self.coming[from].folder) {
+                    folder.again(path);
+                }
+                return Ok(());
+            }
+            Err(error) => return unread(arrival, &error),
+        };
+        if let Owned::Kept(path) = &arrival.owned
+            && self.parked.has(&config.name, &hash)
+        {
+            self.parked_kept.push((from, hash, path.clone()));
+            return Ok(());
+        }
+        let opened = Opened::open(&arrival.file, &arrival.name, &config.settings, &Progress::hidden());
+        let mapping = match opened {
+            Ok(Ok(opened)) => Ok(opened.mapping),
+            Ok(Err(NoInput::Empty)) => {
+                self.let_go(from, &arrival.owned, &arrival.name, None);
+                return Ok(());
+            }
+            Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),
+            Err(error) => return unread(arrival, &format!("{error:#}")),
+        };
+        let Arrival { file, name, owned } = arrival;
+        let held = Held { input: Input { file, hash, name }, from, owned };
+        let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
+        let place = match mapping.map(|mapping| self.work(from, mapping)) {
+            Err(why) => {
+                self.park(held, &why);
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                return match error.downcast::<Failure>() {
+                    Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), Unsorted::NoLedger(failure)))),
+                    Ok(failure) => {
+                        self.park(held, &failure.to_string());
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.park(held, &format!("{error:#}"));
+                        Ok(())
+                    }
+                };
+            }
+            Ok(Ok(place)) => place,
+        };
+        match self.forward(place, &held) {
+            Ok(()) => {}
+            Err(Unsorted::Unread(message)) => return Err(Box::new((back(held), Unsorted::Unread(message)))),
+            Err(why) => return Err(Box::new((back(held), why))),
+        }
+        let mut step = Step::default();
+        let taken = self.works[place].take(held, &mut step);
+        self.finish(step);
+        taken.map_err(|untaken| {
+            let (held, failure) = *untaken;
+            Box::new((back(held), Unsorted::NoLedger(failure)))
+        })
+    }
+
+    /// Hands an input to the forwards. What the lake has went to them before.
+    fn forward(&mut self, place: usize, held: &Held) -> Result<(), Unsorted> {
+        let (name, hash) = (&self.config.inputs[held.from].name, &held.input.hash);
+        if !self.forwarders.iter().any(|forwarder| forwarder.is_of(name)) {
+            return Ok(());
+        }
+        let target = &self.works[place].target;
+        if matches!(target.mapping.origin, Origin::Zeek | Origin::Suricata) {
+            let message = format!("{}: no VPC flow log records; not forwarded", held.input.name);
+            (self.say)(&Event::OfInput { message });
+            return Ok(());
+        }
+        if target.lake.ledger().is_delivered(hash).map_err(Unsorted::NoLedger)? {
+            return Ok(());
+        }
+        for forwarder in self.forwarders.iter_mut().filter(|forwarder| forwarder.is_of(name)) {
+            let is_full = !forwarder.queue.can_take(hash);
+            if is_full != forwarder.is_full {
+                forwarder.is_full = is_full;
+                if is_full {
+                    let message = format!("{}: {}", forwarder.who, QUEUE_FULL);
+                    self.metrics.waits(&format!("{}'s inputs", forwarder.who), QUEUE_FULL.to_owned());
+                    (self.say)(&Event::Trouble { message });
+                } else {
+                    self.metrics.works(&format!("{}'s inputs", forwarder.who));
+                }
+            }
+            if is_full {
+                return Err(Unsorted::NoRoom);
+            }
+            let about = About { from: name.clone(), name: held.input.name.clone() };
+            forwarder.queue.add(hash, &held.input.file, &about).map_err(|error| {
+                Unsorted::Unread(format!(
+                    "{}: {}: cannot be queued: {error}; it is tried again",
+                    forwarder.who, about.name
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The place of the lake's source for these rows.
+    fn work(&mut self, from: usize, mapping: Mapping) -> anyhow::Result<usize> {
+        let source = self.config.inputs[from].source.as_deref().unwrap_or(mapping.origin.source());
+        let is_it = |work: &Work| work.target.source == source && work.target.mapping == mapping;
+        if let Some(place) = self.works.iter().position(is_it) {
+            return Ok(place);
+        }
+        let kind = format!("rows of {} in OCSF {}", mapping.origin, mapping.version.name());
+        let lake = self.root.source(source, &kind)?;
+        self.works.push(Work::new(Target { source: source.to_owned(), mapping, lake }));
+        Ok(self.works.len() - 1)
+    }
+}
