@@ -74,7 +74,8 @@ impl SpoolWriter {
             let total = given_up.get_or_insert(GivenUp { why, files: 0, records: 0, packets: 0 });
             let before = total.files;
             self.give_up_oldest(identity, too_old, total)?;
-            if total.files == before {
+            // A reader may have taken the files just now: then there is room.
+            if total.files == before && self.spool.full()?.is_some() {
                 let why = format!("the spool is full, and has nothing more to give up: {}", total.why);
                 return Err(io::Error::new(io::ErrorKind::StorageFull, why));
             }
@@ -104,13 +105,24 @@ impl SpoolWriter {
                     (told.start, told.end) = (before.start, told.end.max(before.end));
                 }
             }
+            let mut new = None;
             if !last.starts_with(SKIPPED) {
                 let closed = Closed { start: told.start, entries: Vec::new(), verdict_unmatched: 0 };
                 let gaps = [(Gap::SkipData, told.start, told.end)];
                 let name = self.put(&told.identity, SKIPPED, &closed, &gaps)?;
-                skipped.insert(interface.to_owned(), path.with_file_name(name));
+                new = Some(path.with_file_name(name));
             }
-            total.files += u64::from(self.spool.give_up(&path)?);
+            if !self.spool.give_up(&path)? {
+                // A reader took it in this moment: it is delivered, and nothing is missing.
+                if let Some(new) = new {
+                    self.spool.give_up(&new)?;
+                }
+                continue;
+            }
+            if let Some(new) = new {
+                skipped.insert(interface.to_owned(), new);
+            }
+            total.files += 1;
             total.records += told.records;
             total.packets += told.packets;
             if let Some(skip) = earlier.filter(|skip| parts(skip).is_some_and(|(start, ..)| start == told.start)) {

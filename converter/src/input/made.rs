@@ -208,7 +208,8 @@ fn squash(name: &str) -> String {
 /// may have.
 pub(super) fn column_name(name: &str) -> Cow<'_, str> {
     const MAX_NAME: usize = 64;
-    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == squash(name)) {
+    let squashed = squash(name);
+    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == squashed) {
         return Cow::Borrowed(field);
     }
     if let Some(field) = FIELDS.get(&squash(name)) {
@@ -227,19 +228,23 @@ pub(super) fn column_name(name: &str) -> Cow<'_, str> {
 /// The names of columns, each once: a header has no name twice.
 pub(super) fn column_names(names: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
     let names: Vec<_> = names.collect();
-    let is_there = |field: &str| names.iter().any(|name| squash(name.as_ref()) == squash(field));
-    let mut taken = HashSet::new();
+    let squashed: HashSet<String> = names.iter().map(|name| squash(name.as_ref())).collect();
+    let is_there = |field: &str| squashed.contains(&squash(field));
+    let (mut taken, mut numbers) = (HashSet::new(), HashMap::<String, u32>::new());
     let mut unique = Vec::new();
     for name in &names {
         // Where the field itself is there, another that is called like it in places is none.
-        let alias = ALIASES.iter().find(|(alias, field)| *alias == squash(name.as_ref()) && is_there(field));
+        let own = squash(name.as_ref());
+        let alias = ALIASES.iter().find(|(alias, field)| *alias == own && is_there(field));
         let name = alias.map_or_else(|| column_name(name.as_ref()).into_owned(), |(alias, _)| (*alias).to_owned());
         let mut kept = name.clone();
-        let mut number = 1;
         while !taken.insert(kept.replace('_', "-")) {
-            number += 1;
             // Room for the number.
-            kept = format!("{}_{number}", name.get(..name.len().min(56)).unwrap_or(&name));
+            let base = name.get(..name.len().min(56)).unwrap_or(&name);
+            // Where many are called alike, none is counted from the beginning.
+            let number = numbers.entry(base.to_owned()).or_insert(1);
+            *number += 1;
+            kept = format!("{base}_{number}");
         }
         unique.push(kept);
     }
