@@ -36,7 +36,7 @@ pub struct Settings {
     pub endpoint_url: Option<String>,
     /// Whether buckets are named in the path, and not in the host's name.
     pub path_style: bool,
-    /// Certificates, in PEM, of authorities that are trusted beside the system's.
+    /// Certificates, in PEM, of authorities that are trusted beside the system's; without it, what the environment says.
     pub ca_file: Option<PathBuf>,
     /// The URL of the proxy; without it, what the environment says.
     pub proxy: Option<String>,
@@ -77,6 +77,8 @@ struct Way {
 const ATTEMPTS: u32 = 3;
 /// What a session of an assumed role is called, in CloudTrail too.
 const SESSION: &str = "flowlake";
+/// Where AWS's tools look for certificates.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 const CONNECT: Duration = Duration::from_secs(10);
 
 impl Aws {
@@ -185,8 +187,10 @@ impl Aws {
 /// One TLS stack, the system's authorities and those that were named.
 fn http_client(settings: &Settings) -> anyhow::Result<SharedHttpClient> {
     let mut trusted = TrustStore::default();
-    if let Some(file) = &settings.ca_file {
-        let pem = std::fs::read(file).with_context(|| format!("ca-file {}", file.display()))?;
+    let named = settings.ca_file.clone().map(|file| ("ca-file", file));
+    let of_environment = || std::env::var_os(CA_BUNDLE).map(|file| (CA_BUNDLE, PathBuf::from(file)));
+    if let Some((who, file)) = named.or_else(of_environment) {
+        let pem = std::fs::read(&file).with_context(|| format!("{who} {}", file.display()))?;
         trusted = trusted.with_pem_certificate(pem);
     }
     let tls = TlsContext::builder().with_trust_store(trusted).build()?;

@@ -10,7 +10,7 @@ use flowlake_common::{outcome::Outcome, progress::Progress};
 use self::settings::{Destination, Settings};
 use super::say;
 use crate::{
-    aws::{self, Aws},
+    aws::Aws,
     batch::{self, Input, Made, NoInput, Opened},
     deliver::{Batch, Delivered, Lake, Root, Settled},
     failure::Failure,
@@ -66,8 +66,7 @@ fn root(settings: &mut Settings) -> anyhow::Result<(Root, Option<tempfile::TempD
         Destination::Directory(folder) => Ok((Root::directory(folder)?, None)),
         Destination::S3(url) => {
             let aside = tempfile::Builder::new().prefix("flowlake-").tempdir()?;
-            let aws =
-                Aws::new(aws::Settings { endpoint_url: settings.endpoint_url.clone(), ..aws::Settings::default() })?;
+            let aws = Aws::new(settings.aws.clone())?;
             let Some(region) = aws.region() else {
                 bail!("no Region is known; set AWS_REGION, or `region` in the profile");
             };

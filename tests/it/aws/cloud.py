@@ -7,11 +7,13 @@ everything is. Ends with its standard input.
 """
 
 import base64
+import datetime
 import json
 import logging
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from botocore.config import Config
 
 ACCOUNT = "000000000000"
 ADMIN = ("test", "test")
+FOLDER = tempfile.mkdtemp(prefix="flowlake-cloud-")
 
 
 def free_port():
@@ -251,6 +254,107 @@ def moody_records():
     return Moody.taken
 
 
+def certificate(name):
+    """An authority of our own, and a server's key and certificate by it, as files."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def make(subject, issuer, key, signer, extension):
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=2)).add_extension(extension, critical=False)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def named(name):
+        return x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+
+    folder = tempfile.mkdtemp(prefix="flowlake-tls-", dir=FOLDER)
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    own = make(named("authority"), named("authority"), authority, authority, x509.BasicConstraints(ca=True, path_length=0))
+    server = make(named(name), named("authority"), key, authority, x509.SubjectAlternativeName([x509.DNSName(name)]))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for file, content in [("ca.pem", own), ("server.pem", server + key.private_bytes(*form))]:
+        with open(f"{folder}/{file}", "wb") as out:
+            out.write(content)
+    return folder
+
+
+def relay(one, other):
+    """Passes bytes on both ways until either ends."""
+
+    def pass_on(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    threading.Thread(target=pass_on, args=(one, other), daemon=True).start()
+    pass_on(other, one)
+
+
+def serve(handle):
+    """Handles each connection to a port of its own on a thread; gives the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept():
+        while True:
+            connection = listener.accept()[0]
+            threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+TUNNELS = []
+
+
+def tunnel(name):
+    """The cloud under another name, which only a proxy knows, with a certificate of an authority that nobody knows."""
+    folder = certificate(name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{folder}/server.pem")
+
+    def secure(connection):
+        try:
+            inner = context.wrap_socket(connection, server_side=True)
+        except (OSError, ssl.SSLError):
+            return connection.close()
+        relay(inner, socket.create_connection(("127.0.0.1", PORT)))
+
+    secured = serve(secure)
+
+    def proxy(connection):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = connection.recv(4096)
+            if not more:
+                return connection.close()
+            head += more
+        method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+        TUNNELS.append(f"{method} {target}")
+        if method != "CONNECT" or target != f"{name}:443":
+            connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+            return connection.close()
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        relay(connection, socket.create_connection(("127.0.0.1", secured)))
+
+    return {"proxy": f"http://127.0.0.1:{serve(proxy)}", "ca": f"{folder}/ca.pem"}
+
+
+def tunnels():
+    """What proxies were asked for."""
+    return TUNNELS
+
+
 def logs():
     """Starts CloudWatch Logs; gives where it is."""
     from moto.server import ThreadedMotoServer
@@ -309,11 +413,13 @@ DO = {
     "fetch": fetch,
     "put": put,
     "query": query,
+    "tunnel": tunnel,
+    "tunnels": tunnels,
 }
 
 
 def main():
-    folder = tempfile.mkdtemp(prefix="flowlake-cloud-")
+    folder = FOLDER
     # Nothing of whoever runs the tests reaches the emulator.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(PORT), "TMPDIR": folder, "HOME": folder}

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use flowlake_common::vpc::Header;
 
 use crate::{
+    aws,
     batch::InputSettings,
     deliver::S3Url,
     lake::{is_partition_word, is_source_name},
@@ -25,6 +26,9 @@ pub(in crate::command) struct Arguments {
     /// The URL that a lake in S3 is reached by, of what speaks as S3 does [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
+    /// Name buckets in the URL's path, and not in the host's name
+    #[arg(long)]
+    path_style: bool,
     /// Name of the lake source [default: flowlake_vpc for aws, flowlake_agent for on-premises, flowlake_zeek, flowlake_suricata]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -84,7 +88,7 @@ enum Verdict {
 pub(super) struct Settings {
     pub(super) inputs: Vec<PathBuf>,
     pub(super) lake: Destination,
-    pub(super) endpoint_url: Option<String>,
+    pub(super) aws: aws::Settings,
     /// The lake source, where one was named.
     pub(super) source: Option<String>,
     pub(super) input: InputSettings,
@@ -131,8 +135,9 @@ impl TryFrom<Arguments> for Settings {
             judged: arguments.verdict == Verdict::Records,
             community_id: arguments.community_id,
         };
-        let (rejects, endpoint_url) = (arguments.rejects, arguments.endpoint_url);
+        let Arguments { rejects, endpoint_url, path_style, .. } = arguments;
+        let aws = aws::Settings { endpoint_url, path_style, ..aws::Settings::default() };
         let input = InputSettings { mapping, account_id, region, lake_region, log_format };
-        Ok(Self { inputs, lake, endpoint_url, source, input, rejects })
+        Ok(Self { inputs, lake, aws, source, input, rejects })
     }
 }
