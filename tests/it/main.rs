@@ -12,6 +12,7 @@ mod deliveries;
 mod fault_proxy;
 mod faults;
 mod flow_logs;
+mod followed;
 mod forward;
 mod fuzz_seeds;
 mod lab;

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# What takes longer than `make test` may: every public capture against tshark; a large capture twice, with the same bytes and
+# What takes longer than `make test` may: every public capture against tshark; a hundred rounds of kills; a day without a line; a large capture twice, with the same bytes and
 # sums; a SYN flood of five times as many flows as the table holds; UNION by position in Spark; an hour of fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-FLOWLAKE_SOAK=1 cargo test --release -p flowlake-tests --test it -- tshark
+FLOWLAKE_PYTHON=$PWD/target/venv/bin/python
+export FLOWLAKE_PYTHON
+# One after the other: memory and time are looked at.
+for test in outage:: crash:: service::a_service_that_is_killed tshark; do
+  FLOWLAKE_SOAK=1 cargo test --release -p flowlake-tests --test it -- "$test"
+done
 
 work=target/soak
 rm -rf "$work"

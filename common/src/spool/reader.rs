@@ -59,12 +59,14 @@ impl Reader {
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
 
-    /// Claims the oldest files that nobody has, `count` of them at most, and no further ones once they have so many bytes.
+    /// Claims the oldest files that nobody has, `count` of them at most, and no further ones once they have so many bytes. They are added to
+    /// `claims`.
     ///
     /// # Errors
-    /// When the spool cannot be read, or a file cannot be moved.
-    pub fn claim(&self, count: usize, bytes: u64) -> io::Result<Vec<Claim>> {
-        let (mut claims, mut claimed) = (Vec::new(), 0);
+    /// When the spool cannot be read, or a file cannot be moved, which stays and does not stop the others. What was claimed is claimed all the
+    /// same.
+    pub fn claim(&self, count: usize, bytes: u64, claims: &mut Vec<Claim>) -> io::Result<()> {
+        let (mut claimed, mut failed) = (0, Ok(()));
         for home in oldest(&self.spool, count)?.files {
             if claimed >= bytes {
                 break;
@@ -75,18 +77,19 @@ impl Reader {
                 Ok(()) => claims.push(Claim { path }),
                 // Another reader was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    failed = Err(io::Error::new(error.kind(), format!("{}: {error}", home.display())));
+                }
             }
         }
-        Ok(claims)
+        failed
     }
 
-    /// Claims all that readers had which live no more.
+    /// Claims all that readers had which live no more, and adds it to `claims`.
     ///
     /// # Errors
-    /// When the claims cannot be read, or a file cannot be moved.
-    pub fn adopt(&self) -> io::Result<Vec<Claim>> {
-        let mut claims = Vec::new();
+    /// As those of [`Reader::claim`].
+    pub fn adopt(&self, claims: &mut Vec<Claim>) -> io::Result<()> {
         for entry in fs::read_dir(self.spool.join(CLAIMS))? {
             let folder = entry?.path();
             let name = folder.file_name().unwrap_or_default();
@@ -100,13 +103,13 @@ impl Reader {
                 Err(error) => return Err(error),
             };
             match lock.try_lock() {
-                Ok(()) => self.take_over(&folder, &mut claims)?,
+                Ok(()) => self.take_over(&folder, claims)?,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
         claims.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(claims)
+        Ok(())
     }
 
     /// Under the folder's lock.
@@ -172,7 +175,8 @@ mod tests {
             let reader = Reader::open(folder.path()).unwrap();
             let mut found = Vec::new();
             loop {
-                let claims = reader.claim(7, u64::MAX).unwrap();
+                let mut claims = Vec::new();
+                reader.claim(7, u64::MAX, &mut claims).unwrap();
                 if claims.is_empty() {
                     return found;
                 }
@@ -195,17 +199,27 @@ mod tests {
     fn what_a_reader_left_is_adopted_as_a_whole() {
         let (folder, spool) = spool_of(4);
         let reader = Reader::open(folder.path()).unwrap();
-        let claims = reader.claim(3, u64::MAX).unwrap();
+        let claim = |reader: &Reader, count: usize| {
+            let mut claims = Vec::new();
+            reader.claim(count, u64::MAX, &mut claims).unwrap();
+            claims
+        };
+        let adopt = |reader: &Reader| {
+            let mut claims = Vec::new();
+            reader.adopt(&mut claims).unwrap();
+            claims
+        };
+        let claims = claim(&reader, 3);
         assert_eq!(claims[0].name(), OsStr::new("0000"));
         claims[0].done().unwrap();
         let other = Reader::open(folder.path()).unwrap();
-        assert!(other.adopt().unwrap().is_empty());
+        assert!(adopt(&other).is_empty());
         let own = reader.own.clone();
         drop(reader);
         let names = |claims: Vec<Claim>| -> Vec<_> { claims.iter().map(|claim| claim.name().to_owned()).collect() };
-        assert_eq!(names(other.adopt().unwrap()), ["0001", "0002"]);
-        assert!(!own.exists() && other.adopt().unwrap().is_empty());
-        assert_eq!(names(other.claim(9, u64::MAX).unwrap()), ["0003"]);
+        assert_eq!(names(adopt(&other)), ["0001", "0002"]);
+        assert!(!own.exists() && adopt(&other).is_empty());
+        assert_eq!(names(claim(&other, 9)), ["0003"]);
         assert!(spool.oldest(1).unwrap().is_empty());
     }
 }

@@ -115,7 +115,8 @@ fn register(arguments: Arguments, config: &Config) -> anyhow::Result<()> {
         return describe(&plan, create_roles, is_new_id);
     }
     let name = &plan.request.source;
-    if plan.found.is_some() && is_new_id && provision::try_role(&delivers, &plan.register(&admin)?).is_err() {
+    // It may be its own, and so new that not everybody knows it yet.
+    if plan.found.is_some() && is_new_id && try_role(&delivers, &plan.register(&admin)?, TRIES).is_err() {
         bail!("{name} is registered, and not by this converter: give the --external-id that it was registered with");
     }
     if create_roles {

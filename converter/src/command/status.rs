@@ -93,6 +93,11 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
             let _ = writeln!(text, "waits              {who}: {why}");
         }
     }
+    for (name, inputs) in service::stray_forwards(config)? {
+        is_well = false;
+        let _ =
+            writeln!(text, "waits              forward.{name}: {inputs} inputs, and it is not in the configuration");
+    }
     for parked in Parked::of(&config.state).list()? {
         is_well = false;
         let _ = writeln!(text, "parked             {}: {}: {}", parked.who(), parked.name, parked.why);

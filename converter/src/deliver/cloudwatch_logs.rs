@@ -2,7 +2,7 @@
 //!
 //! Source of the limits: CloudWatch Logs API reference, "PutLogEvents".
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use aws_sdk_cloudwatchlogs::{
     Client,
@@ -49,6 +49,12 @@ pub struct LogGroup {
     aws: Aws,
     client: Client,
     name: String,
+}
+
+impl fmt::Display for LogGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl LogGroup {

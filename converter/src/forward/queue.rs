@@ -12,7 +12,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use flowlake_common::time;
+use flowlake_common::{
+    aside::{self, Existing},
+    hash::HashingReader,
+    time,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::input::InputFile;
@@ -20,6 +24,7 @@ use crate::input::InputFile;
 const INPUT: &str = "input";
 const HELD: &str = "held";
 const ABOUT: &str = "about";
+const SENT: &str = "sent";
 /// What the names of folders start with that are not finished.
 const ASIDE: &str = ".new-";
 /// Seconds after which an input that was forwarded is not expected to arrive again.
@@ -90,11 +95,11 @@ impl Queue {
         self.size().1 < self.max_bytes || self.folder.join(hash).exists()
     }
 
-    /// Adds an input, unless it was. When it returns, the input outlives a crash.
+    /// Adds an input, unless it was. When it returns, the input outlives a crash. A file that is not `ours` may change in its place.
     ///
     /// # Errors
-    /// When it cannot be copied or written.
-    pub fn add(&self, hash: &str, file: &InputFile, about: &About) -> io::Result<()> {
+    /// When it cannot be copied or written, or is not what it was.
+    pub fn add(&self, hash: &str, file: &InputFile, ours: bool, about: &About) -> io::Result<()> {
         let own = self.folder.join(hash);
         if own.exists() {
             return Ok(());
@@ -102,10 +107,15 @@ impl Queue {
         let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(&self.folder)?;
         let input = aside.path().join(INPUT);
         // The bytes need no second place, but on another file system, or when they are another user's.
-        if fs::hard_link(&file.path, &input).is_err() {
+        if !ours || fs::hard_link(&file.path, &input).is_err() {
             fs::copy(&file.path, &input)?;
-            File::open(&input)?.sync_all()?;
+            let copied = File::open(&input)?;
+            copied.sync_all()?;
+            if HashingReader::new(copied).finish()? != hash {
+                return Err(io::Error::other("changed while it was copied"));
+            }
         }
+        let size = fs::metadata(&input)?.len();
         let mut written = File::create(aside.path().join(ABOUT))?;
         written.write_all(&serde_json::to_vec(about)?)?;
         written.sync_all()?;
@@ -115,7 +125,7 @@ impl Queue {
         // It has another name now, by which nothing removes it.
         drop(aside.keep());
         File::open(&self.folder)?.sync_all()?;
-        self.bytes.fetch_add(file.size, Ordering::Relaxed);
+        self.bytes.fetch_add(size, Ordering::Relaxed);
         self.inputs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -134,9 +144,26 @@ impl Queue {
     /// When that cannot be written down.
     pub fn done(&self, entry: &Entry) -> io::Result<()> {
         self.without(&entry.hash, INPUT, HELD)?;
-        self.bytes.fetch_sub(entry.file.size, Ordering::Relaxed);
-        self.inputs.fetch_sub(1, Ordering::Relaxed);
+        // Never less than nothing: each listing counts anew.
+        let less = |by: u64| move |now: u64| Some(now.saturating_sub(by));
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less(entry.file.size));
+        let _ = self.inputs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less(1));
         Ok(())
+    }
+
+    /// Writes down how far an input is sent, for whoever goes on after a restart.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&self, entry: &Entry, sent: &[u8]) -> io::Result<()> {
+        let place = self.folder.join(&entry.hash).join(SENT);
+        aside::write_durably(&place, ASIDE, Existing::Replace, |out| out.write_all(sent))
+    }
+
+    /// How far an input was sent; `None` when nobody wrote it down.
+    #[must_use]
+    pub fn remembered(&self, entry: &Entry) -> Option<Vec<u8>> {
+        fs::read(self.folder.join(&entry.hash).join(SENT)).ok()
     }
 
     /// Removes one of two files, and everything when the other is not there either. Whoever removes the last sees that.
@@ -149,7 +176,7 @@ impl Queue {
         Ok(())
     }
 
-    /// What waits and is to be sent, `count` at most, the oldest first.
+    /// What waits and is to be sent, `count` at most, the oldest first. What is not to be sent now does not count as waiting.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -163,13 +190,18 @@ impl Queue {
                 all.push((meta.mtime(), meta.mtime_nsec(), hash, InputFile { path, size: meta.len() }));
             }
         }
+        self.bytes.store(all.iter().map(|(.., file)| file.size).sum(), Ordering::Relaxed);
+        self.inputs.store(all.len() as u64, Ordering::Relaxed);
         all.sort();
         all.truncate(count);
         let entry = |(_, _, hash, file): (i64, i64, String, InputFile)| {
-            let about = fs::read(self.folder.join(&hash).join(ABOUT))?;
-            Ok(Entry { about: serde_json::from_slice(&about)?, hash, file })
+            let about = fs::read(self.folder.join(&hash).join(ABOUT)).ok();
+            // Of what cannot be read any more nobody is named: it is parked.
+            let about = about.and_then(|about| serde_json::from_slice(&about).ok());
+            let about = about.unwrap_or_else(|| About { from: String::new(), name: hash.clone() });
+            Entry { about, hash, file }
         };
-        all.into_iter().map(entry).collect()
+        Ok(all.into_iter().map(entry).collect())
     }
 }
 
@@ -191,11 +223,11 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         let (file, about) = (InputFile { path, size: 5 }, About { from: "agent".to_owned(), name: "x.log".to_owned() });
         let queue = Queue::open(&folder.path().join("queue"), 6).unwrap();
-        queue.add("a", &file, &about).unwrap();
-        queue.add("a", &file, &about).unwrap();
+        queue.add("a", &file, true, &about).unwrap();
+        queue.add("a", &file, true, &about).unwrap();
         assert_eq!(queue.size(), (1, 5));
         assert!(queue.can_take("b"));
-        queue.add("b", &file, &about).unwrap();
+        queue.add("b", &file, true, &about).unwrap();
         // Full for others, not for what it has.
         assert!(!queue.can_take("c") && queue.can_take("a"));
         let entries = queue.oldest(9, |_| true).unwrap();
@@ -203,17 +235,30 @@ mod tests {
         assert_eq!(entries[0].about, about);
         // Forwarded before the lake has it: it arrives again, and is not taken.
         queue.done(&entries[0]).unwrap();
-        queue.add("a", &file, &about).unwrap();
+        queue.add("a", &file, true, &about).unwrap();
         assert_eq!(queue.oldest(9, |_| true).unwrap().len(), 1);
         queue.let_go("a").unwrap();
-        assert!(!folder.path().join("queue/a").exists());
+        assert!(!folder.path().join("queue").join("a").exists());
+        // Another's file is copied, and has to be what it was.
+        assert!(queue.add("other", &file, false, &about).is_err());
+        let hash = file.sha256().unwrap();
+        queue.add(&hash, &file, false, &about).unwrap();
+        // In its place, as its owner may: not in the bytes that are linked.
+        fs::remove_file(&file.path).unwrap();
+        fs::write(&file.path, "other bytes").unwrap();
+        let copied = queue.oldest(9, |own| own == hash).unwrap();
+        assert_eq!((fs::read(&copied[0].file.path).unwrap(), queue.size()), (b"12345".to_vec(), (1, 5)));
+        queue.let_go(&hash).unwrap();
+        queue.remember(&copied[0], b"half").unwrap();
+        assert_eq!(queue.remembered(&copied[0]).unwrap(), b"half");
+        queue.done(&copied[0]).unwrap();
         // The lake is faster; the queue outlives its process.
         queue.let_go("b").unwrap();
         fs::create_dir(folder.path().join("queue/.new-left")).unwrap();
         let queue = Queue::open(&folder.path().join("queue"), 6).unwrap();
         assert_eq!(queue.size(), (1, 5));
         let [entry] = &queue.oldest(9, |_| true).unwrap()[..] else { panic!("one entry") };
-        assert_eq!(fs::read(&entry.file.path).unwrap(), b"12345");
+        assert_eq!(entry.hash, "b");
         queue.done(entry).unwrap();
         assert_eq!((queue.size(), fs::read_dir(folder.path().join("queue")).unwrap().count()), ((0, 0), 0));
     }

@@ -1,11 +1,12 @@
 //! One input on its way to where it is forwarded. An attempt that fails is repeated: what was taken is not sent again.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 use flowlake_common::{
     progress::Progress,
     vpc::{self, Field, Format, Record, write_header, write_line},
 };
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -18,6 +19,7 @@ use crate::{
     deliver::{DeliveryStream, LogEvent, LogGroup, Untaken},
     failure::{Failure, Kind},
     input::{self, Item},
+    lake::is_partition_word,
     ocsf::milliseconds,
 };
 
@@ -85,18 +87,70 @@ pub struct Sending<'a> {
     left: Option<Vec<usize>>,
     /// Whether that batch may have been taken.
     in_doubt: bool,
+    /// What was not taken of the last batch because of its times, and is not put aside yet.
+    refused: Vec<u8>,
+    untimely_why: Option<&'static str>,
     /// What came of it so far.
     pub counts: Counts,
     /// What is to be put aside.
     pub untimely: Option<Untimely>,
 }
 
+/// How far an input is sent, for whoever goes on after a restart: the same records make the same batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Sent {
+    /// To where, and in which format.
+    way: String,
+    taken: u64,
+    left: Option<Vec<usize>>,
+}
+
 impl<'a> Sending<'a> {
     /// Begins; `settings` are those of the input that it came from.
     #[must_use]
     pub fn new(entry: &'a Entry, settings: &'a InputSettings, format: &'a Format) -> Self {
-        let counts = Counts::default();
-        Self { entry, settings, format, taken: 0, left: None, in_doubt: false, counts, untimely: None }
+        Self {
+            entry,
+            settings,
+            format,
+            taken: 0,
+            left: None,
+            in_doubt: false,
+            refused: Vec::new(),
+            untimely_why: None,
+            counts: Counts::default(),
+            untimely: None,
+        }
+    }
+
+    /// How far it is; what is to be put aside is not in it. `None` when something of it is not put aside yet.
+    #[must_use]
+    pub fn sent(&self, to: &Destination) -> Option<Vec<u8>> {
+        if !self.refused.is_empty() {
+            return None;
+        }
+        let sent = Sent { way: self.way(to), taken: self.taken, left: self.left.clone() };
+        serde_json::to_vec(&sent).ok()
+    }
+
+    /// Goes on where another one stopped, when its batches were the same.
+    pub fn go_on(&mut self, to: &Destination, sent: &[u8]) {
+        if let Ok(Sent { way, taken, left }) = serde_json::from_slice(sent)
+            && way == self.way(to)
+        {
+            (self.taken, self.left) = (taken, left);
+        }
+    }
+
+    fn way(&self, to: &Destination) -> String {
+        let mut header = Vec::new();
+        write_header(self.format, &mut header);
+        let header = String::from_utf8_lossy(&header).into_owned();
+        match to {
+            Destination::FlowLogs(_) => header,
+            Destination::LogGroup(group) => format!("{group} {header}"),
+            Destination::DeliveryStream(stream) => format!("{} {header}", stream.what()),
+        }
     }
 
     /// Sends what is not taken yet.
@@ -115,27 +169,27 @@ impl<'a> Sending<'a> {
     fn send_files(&mut self, to: &FlowLogs) -> Result<(), Ended> {
         let path = vpc::origin(&self.entry.about.name);
         let settings = self.settings;
-        let missing = |what: &str, key: &str| {
-            let why = format!("neither its records nor its path tell the {what}; give {key} for the input");
-            Failure::refused(self.entry.about.name.clone(), why)
-        };
         let mut files = Files::new(to, self.format);
-        let mut records = 0;
+        let (mut records, mut nowhere) = (0, 0);
         let skipped = self.each(|record| {
             let account = record.text(Field::AccountId).filter(|account| *account != "unknown");
             let account = settings.account_id.as_deref().or(account).or(path.account_id.as_deref());
             let region = settings.region.as_deref().or(record.text(Field::Region)).or(path.region.as_deref());
-            let account = account.ok_or_else(|| missing("account", "account-id"))?;
-            let region = region.ok_or_else(|| missing("Region", "region"))?;
+            // What has no place in a path is a reject of the lake's, too.
+            let (Some(account), Some(region)) = (account.filter(in_path), region.filter(in_path)) else {
+                nowhere += 1;
+                return Ok(());
+            };
             records += 1;
             files.add(record, account, region).map_err(Ended::from)
         })?;
         self.counts.batches = files.publish(self.entry)?;
-        (self.counts.records, self.counts.skipped) = (records, skipped);
+        (self.counts.records, self.counts.skipped) = (records, skipped + nowhere);
         Ok(())
     }
 
     fn send_events(&mut self, group: &LogGroup, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+        self.put_aside()?;
         let (mut streams, mut stream, mut line) = (Streams::default(), String::new(), Vec::new());
         let (mut number, mut timeless) = (0, 0);
         let (entry, format) = (self.entry, self.format);
@@ -178,11 +232,16 @@ impl<'a> Sending<'a> {
         let mut refused = 0;
         for (range, why) in untimely {
             refused += range.len() as u64;
-            self.put_aside(events.get(range).unwrap_or_default(), why)
-                .map_err(|error| Failure::of_disk("cannot put aside what is untimely".to_owned(), &error))?;
+            self.untimely_why.get_or_insert(why);
+            for event in events.get(range).unwrap_or_default() {
+                self.refused.extend_from_slice(event.message.as_bytes());
+                self.refused.push(b'\n');
+            }
         }
+        self.counts.untimely += refused;
+        // Whatever becomes of these, the others are taken.
         self.taken(events.len() as u64 - refused);
-        Ok(())
+        self.put_aside()
     }
 
     fn send_records(&mut self, stream: &DeliveryStream, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
@@ -253,28 +312,49 @@ impl<'a> Sending<'a> {
         self.in_doubt = false;
     }
 
-    fn put_aside(&mut self, events: &[LogEvent], why: &'static str) -> io::Result<()> {
+    /// Puts aside what was not taken of the last batch; none of it, when the disk does not take all.
+    fn put_aside(&mut self) -> Result<(), Ended> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_aside();
+        written.map_err(|error| Failure::of_disk("cannot put aside what is untimely".to_owned(), &error))?;
+        self.refused.clear();
+        Ok(())
+    }
+
+    fn write_aside(&mut self) -> io::Result<()> {
         let untimely = match &mut self.untimely {
             Some(untimely) => untimely,
             None => {
-                let mut file = NamedTempFile::new_in(self.entry.file.path.parent().unwrap_or(&self.entry.file.path))?;
-                let mut header = Vec::new();
-                write_header(self.format, &mut header);
-                file.write_all(&header)?;
+                let file = NamedTempFile::new_in(self.entry.file.path.parent().unwrap_or(&self.entry.file.path))?;
+                let why = self.untimely_why.unwrap_or_default();
                 self.untimely.insert(Untimely { file, records: 0, why })
             }
         };
-        for event in events {
-            writeln!(untimely.file, "{}", event.message)?;
+        let file = untimely.file.as_file_mut();
+        let length = file.metadata()?.len();
+        let mut text = Vec::new();
+        if length == 0 {
+            write_header(self.format, &mut text);
         }
-        untimely.records += events.len() as u64;
-        self.counts.untimely += events.len() as u64;
+        text.extend_from_slice(&self.refused);
+        if let Err(error) = file.write_all(&text) {
+            file.set_len(length)?;
+            file.seek(SeekFrom::Start(length))?;
+            return Err(error);
+        }
+        untimely.records += self.refused.iter().filter(|byte| **byte == b'\n').count() as u64;
         Ok(())
     }
 
     fn each(&self, take: impl FnMut(&Record<'_>) -> Result<(), Ended>) -> Result<u64, Ended> {
         each(self.entry, self.settings, take)
     }
+}
+
+fn in_path(word: &&str) -> bool {
+    is_partition_word(word)
 }
 
 /// Gives each record of an input, up to where it is damaged; gives how many lines are none. It is known only at the end that the disk gave
@@ -305,5 +385,9 @@ fn each(
     }
     // A disk that failed is another thing than damage, which is part of what the hash names.
     let read = input::finish(log.into_source()).map_err(|error| cannot(&error))?;
-    if read == entry.hash { Ok(skipped) } else { Err(cannot(&io::Error::other("its bytes changed")).into()) }
+    if read == entry.hash {
+        Ok(skipped)
+    } else {
+        Err(refused("its bytes changed since it was queued".to_owned()).into())
+    }
 }

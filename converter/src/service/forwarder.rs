@@ -1,6 +1,7 @@
 //! A forward's own thread: what waits in its queue is sent, for as long as it takes. One that fails stops nobody else.
 
 use std::{
+    fs, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
     thread::{self, JoinHandle},
     time::Duration,
@@ -25,6 +26,8 @@ use crate::{
     input::InputFile,
 };
 
+/// Microseconds that a call may take after the end was told.
+const LAST_CALL_US: i64 = 20_000_000;
 /// Inputs that are listed at once.
 const LISTED: usize = 256;
 
@@ -38,8 +41,8 @@ pub(super) struct Forwarder {
     pub(super) queue: Arc<Queue>,
     counts: Arc<Mutex<Counts>>,
     thread: JoinHandle<()>,
-    /// Whether it was said that its queue is full.
-    pub(super) is_full: bool,
+    /// Why it takes no input now, as it was said.
+    pub(super) stopped_by: Option<String>,
 }
 
 /// What a forward did since the service began, and what waits.
@@ -56,10 +59,34 @@ pub struct ForwardStatus {
     pub records_untimely: u64,
     /// Lines that are no records, and records without a start.
     pub lines_skipped: u64,
-    /// Inputs that wait, parked ones too.
+    /// Inputs that wait, without parked ones.
     pub inputs_queued: u64,
     /// Their bytes.
     pub bytes_queued: u64,
+}
+
+/// Forwards that are not in the configuration any more, and the inputs that wait for them.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn stray_forwards(config: &Config) -> io::Result<Vec<(String, u64)>> {
+    let mut strays = Vec::new();
+    let entries = match fs::read_dir(config.state.join("forward")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(strays),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if config.forwards.iter().any(|forward| forward.name == name) {
+            continue;
+        }
+        let (inputs, _) = Queue::open(&entry.path(), 0)?.size();
+        if inputs > 0 {
+            strays.push((name, inputs));
+        }
+    }
+    Ok(strays)
 }
 
 /// What the thread has.
@@ -100,7 +127,7 @@ impl Forwarder {
             stop,
         };
         let thread = thread::Builder::new().name(who.clone()).spawn(move || worker.run())?;
-        Ok(Self { who, inputs: forward.inputs.clone(), queue, counts, thread, is_full: false })
+        Ok(Self { who, inputs: forward.inputs.clone(), queue, counts, thread, stopped_by: None })
     }
 
     /// Whether it forwards the records of an input.
@@ -122,9 +149,22 @@ impl Forwarder {
         }
     }
 
-    /// Waits until it has ended, once it was told to.
-    pub(super) fn join(self) -> Result<(), String> {
-        self.thread.join().map_err(|_| format!("{}: ended by a defect of flowlake's; please report it", self.who))
+    /// Waits until it has ended, once it was told to; not longer than a service manager would.
+    pub(super) fn wait(&self) -> Result<(), String> {
+        let deadline = time::monotonic_us() + LAST_CALL_US;
+        while !self.thread.is_finished() {
+            if time::monotonic_us() > deadline {
+                // The process ends, and the call with it.
+                return Err(format!("{}: ended in the middle of a call; what that sent may be there twice", self.who));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Whether it ended though nobody told it to.
+    pub(super) fn is_dead(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 
@@ -177,6 +217,9 @@ impl Worker {
             return true;
         };
         let mut sending = Sending::new(entry, settings, &self.format);
+        if let Some(sent) = self.queue.remembered(entry) {
+            sending.go_on(&self.to, &sent);
+        }
         let (mut backoff, mut failed, mut told) = (Backoff::default(), false, Counts::default());
         loop {
             let taken_before = sending.counts.records;
@@ -184,7 +227,10 @@ impl Worker {
             self.add(&mut told, sending.counts);
             let failure = match ended {
                 Ok(()) => break,
-                Err(Ended::Stopped) => return false,
+                Err(Ended::Stopped) => {
+                    self.stopped(entry, sending);
+                    return false;
+                }
                 Err(Ended::Failed(failure)) => failure,
             };
             if !failure.kind.passes() {
@@ -199,6 +245,7 @@ impl Worker {
             let seconds = backoff.next(time::now_us().unsigned_abs());
             self.say(Event::Waiting { who: self.who.clone(), failure, seconds });
             if self.stop.wait(Duration::from_secs(seconds)) {
+                self.stopped(entry, sending);
                 return false;
             }
         }
@@ -218,6 +265,22 @@ impl Worker {
         true
     }
 
+    /// Writes down how far an input is: the next start goes on from there.
+    fn stopped(&self, entry: &Entry, mut sending: Sending<'_>) {
+        let Some(sent) = sending.sent(&self.to) else {
+            return;
+        };
+        // What was not taken first: it is not sent again.
+        let kept = sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, untimely));
+        if let Err(error) = kept.and_then(|_| self.queue.remember(entry, &sent)) {
+            let message = format!(
+                "{}: {}: how far it is cannot be written down, and it is sent again from its beginning: {error}",
+                self.who, entry.about.name
+            );
+            self.say(Event::Trouble { message });
+        }
+    }
+
     /// What an attempt added.
     fn add(&self, told: &mut Counts, now: Counts) {
         let mut counts = lock(&self.counts);
@@ -230,7 +293,7 @@ impl Worker {
     }
 
     /// Puts aside the records that were not taken: an input of its own, parked; or the same again, which stays then.
-    fn keep(&self, entry: &Entry, untimely: Untimely) -> std::io::Result<bool> {
+    fn keep(&self, entry: &Entry, untimely: Untimely) -> io::Result<bool> {
         let Untimely { file, records, why } = untimely;
         file.as_file().sync_all()?;
         let hash = HashingReader::new(file.reopen()?).finish()?;
@@ -239,7 +302,7 @@ impl Worker {
         // The reason is there first: it is not sent before somebody wants it.
         self.parked.park_as(&self.who, &hash, &about.name, why, None)?;
         if hash != entry.hash {
-            self.queue.add(&hash, &input, &about)?;
+            self.queue.add(&hash, &input, true, &about)?;
             self.queue.let_go(&hash)?;
         }
         self.say(Event::Parked { name: format!("{}: {}", self.who, about.name), why: why.to_owned() });

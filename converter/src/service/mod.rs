@@ -16,7 +16,7 @@ mod stop;
 mod work;
 
 pub use event::{Event, Say};
-pub use forwarder::ForwardStatus;
+pub use forwarder::{ForwardStatus, stray_forwards};
 pub use parked::{Parked, ParkedInput};
 pub use run::{Ended, is_running, run};
 pub use status::{Latency, Status};

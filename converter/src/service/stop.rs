@@ -30,11 +30,16 @@ impl Stop {
                     _ = interrupt.recv() => {}
                 }
             });
-            let (is_told, waiting) = &*told.0;
-            *is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            waiting.notify_all();
+            told.tell();
         })?;
         Ok(stop)
+    }
+
+    /// Ends whoever waits for it.
+    pub(super) fn tell(&self) {
+        let (is_told, waiting) = &*self.0;
+        *is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        waiting.notify_all();
     }
 
     /// Waits for the end, or so long; whether it came.

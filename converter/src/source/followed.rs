@@ -116,7 +116,7 @@ impl Followed {
         let mut is_due = time::monotonic_us().saturating_sub(self.cut_us) >= wait_us;
         loop {
             let Some(at) = self.at.clone() else {
-                let Some(first) = At::beginning(&self.path, VecDeque::new())? else {
+                let Some(first) = At::beginning(&self.path, VecDeque::new(), false)? else {
                     return Ok(looked);
                 };
                 self.keep(first)?;
@@ -173,7 +173,7 @@ impl Followed {
         if done.len() > MAX_DONE {
             done.pop_front();
         }
-        let Some(first) = At::beginning(&next, done)? else { return Ok(false) };
+        let Some(first) = At::beginning(&next, done, next != self.path)? else { return Ok(false) };
         if next != self.path {
             looked.messages.push(format!("{}: came and went while nobody looked: it is read, too", next.display()));
         }
@@ -271,7 +271,8 @@ impl Followed {
         Ok(())
     }
 
-    /// What came behind a file: others that were moved after it, the oldest first, and then the one of the name.
+    /// What came behind a file: others that were moved after it, the oldest first, and then the one of the name. What was moved with nothing
+    /// in it is passed over; what was moved just now may be written to yet, and is waited for.
     fn next_after(&self, at: &At) -> io::Result<Option<PathBuf>> {
         let mut moved = Vec::new();
         for path in beside(&self.path)? {
@@ -286,8 +287,15 @@ impl Followed {
             }
         }
         moved.sort();
-        let first = moved.into_iter().next().map(|(_, path)| path);
-        Ok(first.or_else(|| self.path.exists().then(|| self.path.clone())))
+        for (modified, path) in moved {
+            if At::beginning(&path, VecDeque::new(), true)?.is_some() {
+                return Ok(Some(path));
+            }
+            if time::now() - modified < SETTLED {
+                return Ok(None);
+            }
+        }
+        Ok(self.path.exists().then(|| self.path.clone()))
     }
 }
 
@@ -368,8 +376,8 @@ impl Source {
 }
 
 impl At {
-    /// The beginning of a file; `None` when it is not there, or has nothing yet.
-    fn beginning(path: &Path, done: VecDeque<(u64, String)>) -> io::Result<Option<Self>> {
+    /// The beginning of a file; `None` when it is not there, or has nothing yet. Of one that was moved the only line may have no end.
+    fn beginning(path: &Path, done: VecDeque<(u64, String)>, is_moved: bool) -> io::Result<Option<Self>> {
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -390,11 +398,12 @@ impl At {
         // A header alone tells no file from others; its first line of data does.
         let mut data = Vec::new();
         source.read(header)?.take(HEAD).read_to_end(&mut data)?;
-        let Some(line) =
-            memchr::memchr(b'\n', &data).map(|end| end as u64 + 1).or((data.len() as u64 == HEAD).then_some(HEAD))
-        else {
+        let is_all = data.len() as u64 == HEAD || is_moved && !data.is_empty();
+        let line = memchr::memchr(b'\n', &data).map(|end| end + 1).or(is_all.then_some(data.len()));
+        let Some(line) = line else {
             return Ok(None);
         };
+        let line = line as u64;
         at.look_at_head(&source, header + line)?;
         Ok(Some(at))
     }

@@ -25,28 +25,29 @@ impl SpoolFiles {
         Self { path: path.to_owned(), reader: None }
     }
 
-    /// Claims files, `count` at most and about so many bytes; first, and all of it together, what converters had that live no more.
+    /// Claims files, `count` at most and about so many bytes, and adds them to `arrivals`; first, and all of it together, what converters had that live no more.
     ///
     /// # Errors
     /// When the spool cannot be read.
-    pub fn arrivals(&mut self, count: usize, bytes: u64) -> io::Result<Vec<Arrival>> {
+    pub fn arrivals(&mut self, count: usize, bytes: u64, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
         if !self.path.is_dir() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let reader = match &self.reader {
             Some(reader) => reader,
             None => self.reader.insert(Reader::open(&self.path)?),
         };
-        let mut claims = reader.adopt()?;
-        if claims.is_empty() {
-            claims = reader.claim(count, bytes)?;
-        }
-        claims.into_iter().map(|claim| arrival(&self.path, claim)).collect()
+        let mut claims = Vec::new();
+        let adopted = reader.adopt(&mut claims);
+        let claimed = if claims.is_empty() { reader.claim(count, bytes, &mut claims) } else { Ok(()) };
+        // What is claimed is in hand, whatever else failed: nobody else could take it.
+        arrivals.extend(claims.into_iter().map(|claim| arrival(&self.path, claim)));
+        adopted.and(claimed)
     }
 }
 
-fn arrival(spool: &Path, claim: Claim) -> io::Result<Arrival> {
-    let (path, size) = (claim.path().to_owned(), fs::metadata(claim.path())?.len());
+fn arrival(spool: &Path, claim: Claim) -> Arrival {
+    let (path, size) = (claim.path().to_owned(), fs::metadata(claim.path()).map_or(0, |meta| meta.len()));
     let name = spool.join(claim.name()).display().to_string();
-    Ok(Arrival { file: InputFile { path, size }, name, owned: Owned::Claimed(claim) })
+    Arrival { file: InputFile { path, size }, name, owned: Owned::Claimed(claim) }
 }

@@ -1,6 +1,6 @@
 //! `[forward.NAME]`: where VPC flow log records go beside the lake, as they are.
 
-use flowlake_common::vpc::{FileFormat, Format, Partitions};
+use flowlake_common::vpc::{Field, FileFormat, Format, Partitions};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -120,6 +120,14 @@ impl RawForward {
             }
             None => Format::default_fields(),
         };
+        let has = |field| format.fields().contains(&field);
+        if matches!(to, ForwardTo::LogGroup(_))
+            && !(has(Field::Start) && (has(Field::InterfaceId) || has(Field::TgwAttachmentId)))
+        {
+            return wrong(
+                "log-format: a log group needs ${start}, the events' time, and ${interface-id}, their stream",
+            );
+        }
         let (from, to_mib, usual) = QUEUE_MIB;
         let mib = match self.queue_mib {
             Some(mib) if !(from..=to_mib).contains(mib.as_ref()) => {

@@ -385,6 +385,10 @@ mod tests {
             (format!("{LAKE}{SPOOL}log-format = \"${{x y\"\n"), "converter.toml:5: log-format: "),
             (format!("{LAKE}{SPOOL}region = \"a/b\"\n"), "converter.toml:5: region: 'a/b'"),
             (format!("{LAKE}{SPOOL}[forward.x]\n"), "converter.toml:5: forward.x: give one of"),
+            (
+                format!("{LAKE}{SPOOL}[forward.x]\nlog-group = \"a\"\nlog-format = \"${{srcaddr}} ${{start}}\"\n"),
+                "converter.toml:5: forward.x: log-format: a log group needs",
+            ),
             (format!("{LAKE}{SPOOL}[forward.x]\ns3 = \"b\"\n"), "converter.toml:6: s3: 'b': s3://bucket"),
             (format!("{LAKE}{SPOOL}[forward.x]\nlog-group = \"a:b\"\n"), "converter.toml:6: log-group: 'a:b'"),
             (

@@ -5,7 +5,6 @@ mod sort;
 use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File, TryLockError},
-    mem,
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver},
     thread,
@@ -18,7 +17,7 @@ use flowlake_common::time;
 use super::{
     config::{Config, Files, InputConfig},
     event::{Event, Say},
-    forwarder::Forwarder,
+    forwarder::{Forwarder, stray_forwards},
     held::{Backoff, Held},
     lake,
     parked::Parked,
@@ -135,7 +134,14 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         metrics: Metrics::new()?,
         status_fails: false,
     };
-    let mut is_start = true;
+    for (name, inputs) in stray_forwards(config)? {
+        let message = format!(
+            "forward.{name}: {inputs} inputs wait for it, and it is not in the configuration; give it back, or remove {}",
+            config.state.join("forward").join(&name).display()
+        );
+        say(&Event::Trouble { message });
+    }
+    let (mut is_start, mut dead) = (true, None);
     loop {
         service.arrivals();
         service.sort();
@@ -146,13 +152,24 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         if stop.wait(Duration::from_secs(1)) {
             break;
         }
+        // Whoever manages the service starts it anew.
+        let is_dead = |forwarder: &&Forwarder| forwarder.is_dead() && !stop.wait(Duration::ZERO);
+        dead = service.forwarders.iter().find(is_dead).map(|forwarder| forwarder.who.clone());
+        if dead.is_some() {
+            break;
+        }
     }
     service.ended.left = service.in_hand();
-    service.write_status(true);
-    for forwarder in mem::take(&mut service.forwarders) {
-        forwarder.join().map_err(anyhow::Error::msg)?;
-    }
+    stop.tell();
+    let ended: Vec<_> = service.forwarders.iter().filter_map(|forwarder| forwarder.wait().err()).collect();
     service.listen();
+    for message in ended {
+        say(&Event::Trouble { message });
+    }
+    service.write_status(true);
+    if let Some(who) = dead {
+        bail!("{who}: ended by a defect of flowlake's; please report it");
+    }
     Ok(service.ended)
 }
 
@@ -221,7 +238,9 @@ impl Service<'_> {
         self.unpark();
         let now_us = time::monotonic_us();
         for from in 0..self.coming.len() {
-            let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| arrival.file.size);
+            // What cannot be read stops nobody.
+            let size = |arrival: &Arrival| if self.unread.contains(&arrival.name) { 0 } else { arrival.file.size };
+            let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| size(arrival));
             let (mut room, mut bytes) = (MAX_HELD, self.config.lake.max_bytes.saturating_mul(HELD_BATCHES));
             for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted) {
                 (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size));
@@ -248,10 +267,11 @@ impl Service<'_> {
                 }
             }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
-                match spool.arrivals(room, bytes) {
-                    Ok(arrivals) => self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival))),
-                    Err(error) => trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name)),
+                let mut arrivals = Vec::new();
+                if let Err(error) = spool.arrivals(room, bytes, &mut arrivals) {
+                    trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name));
                 }
+                self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival)));
             }
             if let Some(folder) = coming.folder.as_mut().filter(|_| now_us - coming.looked_us >= LOOK_EVERY * SECOND) {
                 coming.looked_us = now_us;

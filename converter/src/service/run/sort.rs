@@ -1,6 +1,6 @@
 //! What arrived is looked at: whose records it has, whether it was delivered, where it is forwarded, and into which source of the lake it goes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use flowlake_common::{progress::Progress, time};
 
@@ -84,12 +84,16 @@ impl Service<'_> {
         }
     }
 
-    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
+    fn sort_one(&mut self, from: usize, mut arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
         let config = &self.config.inputs[from];
         let unread = |arrival: Arrival, why: &dyn std::fmt::Display| {
             let message = format!("{}: cannot be read: {why}; it is tried again", arrival.name);
             Err(Box::new((arrival, Unsorted::Unread(message))))
         };
+        // It may have grown while it waited.
+        if let Ok(meta) = fs::metadata(&arrival.file.path) {
+            arrival.file.size = meta.len();
+        }
         let hash = match arrival.file.sha256() {
             Ok(hash) => hash,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -140,10 +144,8 @@ impl Service<'_> {
             }
             Ok(Ok(place)) => place,
         };
-        match self.forward(place, &held) {
-            Ok(()) => {}
-            Err(Unsorted::Unread(message)) => return Err(Box::new((back(held), Unsorted::Unread(message)))),
-            Err(why) => return Err(Box::new((back(held), why))),
+        if let Err(why) = self.forward(place, &held) {
+            return Err(Box::new((back(held), why)));
         }
         let mut step = Step::default();
         let taken = self.works[place].take(held, &mut step);
@@ -169,28 +171,29 @@ impl Service<'_> {
         if target.lake.ledger().is_delivered(hash).map_err(Unsorted::NoLedger)? {
             return Ok(());
         }
+        let ours = matches!(held.owned, Owned::Claimed(_));
         for forwarder in self.forwarders.iter_mut().filter(|forwarder| forwarder.is_of(name)) {
-            let is_full = !forwarder.queue.can_take(hash);
-            if is_full != forwarder.is_full {
-                forwarder.is_full = is_full;
-                if is_full {
-                    let message = format!("{}: {}", forwarder.who, QUEUE_FULL);
-                    self.metrics.waits(&format!("{}'s inputs", forwarder.who), QUEUE_FULL.to_owned());
-                    (self.say)(&Event::Trouble { message });
-                } else {
-                    self.metrics.works(&format!("{}'s inputs", forwarder.who));
+            let about = About { from: name.clone(), name: held.input.name.clone() };
+            let added = if forwarder.queue.can_take(hash) {
+                let added = forwarder.queue.add(hash, &held.input.file, ours, &about);
+                added.map_err(|error| format!("{}: cannot be queued: {error}; inputs wait where they are", about.name))
+            } else {
+                Err(QUEUE_FULL.to_owned())
+            };
+            let stopped_by = added.err();
+            let waiter = format!("{}'s inputs", forwarder.who);
+            match &stopped_by {
+                Some(why) if forwarder.stopped_by.is_none() => {
+                    self.metrics.waits(&waiter, why.clone());
+                    (self.say)(&Event::Trouble { message: format!("{}: {why}", forwarder.who) });
                 }
+                None if forwarder.stopped_by.is_some() => self.metrics.works(&waiter),
+                _ => {}
             }
-            if is_full {
+            forwarder.stopped_by = stopped_by;
+            if forwarder.stopped_by.is_some() {
                 return Err(Unsorted::NoRoom);
             }
-            let about = About { from: name.clone(), name: held.input.name.clone() };
-            forwarder.queue.add(hash, &held.input.file, &about).map_err(|error| {
-                Unsorted::Unread(format!(
-                    "{}: {}: cannot be queued: {error}; it is tried again",
-                    forwarder.who, about.name
-                ))
-            })?;
         }
         Ok(())
     }
