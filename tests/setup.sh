@@ -16,10 +16,10 @@ missing=()
 for package in gcc libc6-dev libpcap-dev python3 python3-venv ca-certificates; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
-# An independent dissector, and what real firewalls in namespaces need. Too much to put on a developer's machine unasked:
+# An independent dissector, and what real firewalls in namespaces and a clock that runs fast need. Too much to put on a developer's machine unasked:
 # there their tests skip, loudly.
 if [[ ${CI:-} == true ]]; then
-  for package in tshark tcpdump nftables iproute2 procps iptables ufw firewalld dbus; do
+  for package in tshark tcpdump nftables iproute2 procps iptables ufw firewalld dbus faketime; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
   done
 fi

@@ -5,7 +5,10 @@ use std::{
     fs,
     path::Path,
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -206,6 +209,59 @@ fn a_name_that_is_not_known_is_said() {
     service.wait_until("an empty spool", || place.in_spool() == 0);
     service.stop();
     arrived(cloud, "no-name", &place, 5);
+}
+
+/// For an hour, by the service's clock, which runs a hundred times as fast: it asks every few minutes, parks nothing, and delivers at once
+/// when it is granted.
+#[test]
+fn an_hour_of_refusals_is_waited_for() {
+    const FASTER: u64 = 100;
+    let Some(cloud) = cloud() else { return };
+    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let library =
+        places.map(|place| Path::new(place).join("faketime/libfaketimeMT.so.1")).into_iter().find(|path| path.exists());
+    let Some(library) = library else {
+        loudly("SKIPPED: a clock that runs fast needs Debian's package faketime");
+        return;
+    };
+    cloud.ask("bucket", json!({ "name": "denied" }));
+    let place = Place::new();
+    let config = config(&place, "denied", "");
+    // Of the fast clock's.
+    let text = fs::read_to_string(&config).unwrap().replace("timeout-seconds = 2", "timeout-seconds = 3600");
+    fs::write(&config, text).unwrap();
+    place.put("a", &file(0, 5));
+    let is_denied = Arc::new(AtomicBool::new(true));
+    let proxy = Proxy::new(&cloud.url, {
+        let is_denied = is_denied.clone();
+        move |of, path| {
+            let is_it = of == "PUT" && path.contains(LAKE_FILE) && is_denied.load(Ordering::Relaxed);
+            is_it.then_some(Fault::Answer(403, "AccessDenied"))
+        }
+    });
+    let said = config.with_extension("said");
+    let mut command = cloud.converter(ADMIN);
+    command.env("AWS_ENDPOINT_URL", &proxy.url).args(["run", "--config"]).arg(&config);
+    command.env("LD_PRELOAD", library).env("FAKETIME", format!("+0 x{FASTER}"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap());
+    let service = Service::of(command.spawn().unwrap(), said);
+    service.wait_for("AccessDenied");
+    let (began, before) = (time::monotonic_us(), proxy.failed());
+    let hour_us = 3_600_000_000 / i64::try_from(FASTER).unwrap();
+    while time::monotonic_us() - began < hour_us {
+        thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let attempts = proxy.failed() - before;
+    is_denied.store(false, Ordering::Relaxed);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    let said = service.stop();
+    assert!((8..=60).contains(&attempts), "{attempts} attempts in an hour\n{said}");
+    let pauses = said.split("next attempt in ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    let longest = pauses.max().unwrap();
+    assert!((150..=300).contains(&longest), "the longest pause has {longest} s\n{said}");
+    assert!(!said.contains("parked; mend") && said.contains("works again"), "{said}");
+    arrived(cloud, "denied", &place, 5);
+    loudly(&format!("an hour of refusals: {attempts} attempts, the longest pause {longest} s"));
 }
 
 /// Any request fails, in any way, one in four; and the service is killed now and then.

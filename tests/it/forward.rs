@@ -326,7 +326,7 @@ fn what_is_queued_stays_as_it_is() {
             usual(numbers, 1_718_530_010).replace('\n', " us-east-1\n")
         );
         let path = write(&place.path("folder"), name, text.as_bytes());
-        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let before = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time::now().unsigned_abs() - 60);
         fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
         path
     };

@@ -173,7 +173,7 @@ fn a_day_without_a_line_is_survived() {
         assert!(there.contains(&minute) != is_skipped, "minute {minute}: {is_skipped}, {spans:?}");
     }
     let total = windows * i64::from(records);
-    let delivered = rows.len() as i64 * i64::from(records);
+    let delivered = i64::try_from(rows.len()).unwrap() * i64::from(records);
     assert_eq!(u64::try_from(total - delivered).unwrap(), lost.1);
     loudly(&format!(
         "outage: {total} records in {windows} windows, {delivered} delivered once, {} given up in {} files as {} SKIPDATA; \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes longer than `make test` may: every public capture against tshark; a hundred rounds of kills; a day without a line; a large capture twice, with the same bytes and
-# sums; a SYN flood of five times as many flows as the table holds; UNION by position in Spark; an hour of fuzzing.
+# What takes longer than `make test` may: a day without a line; a hundred rounds of kills; every public capture against tshark; a large
+# capture twice, with the same bytes and sums; a SYN flood of five times as many flows as the table holds; UNION by position in Spark; an
+# hour of fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,28 +1,35 @@
 //! The end: SIGTERM or SIGINT.
 
 use std::{
-    io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    io::{self, Write},
+    os::unix::net::UnixStream,
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether to end, and a way to wait for it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Stop(Arc<(Mutex<bool>, Condvar)>);
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    /// Told by a byte that nobody reads: everybody sees it.
+    tells: Arc<UnixStream>,
+    told: Arc<UnixStream>,
+}
 
 impl Stop {
     /// Listens for signals from now on.
     pub(super) fn on_signals() -> io::Result<Self> {
-        let stop = Self::default();
+        let (tells, told) = UnixStream::pair()?;
+        let stop = Self { tells: Arc::new(tells), told: Arc::new(told) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut terminate, mut interrupt) = {
             let _within = runtime.enter();
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
         };
-        let told = stop.clone();
+        let tells = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -30,23 +37,23 @@ impl Stop {
                     _ = interrupt.recv() => {}
                 }
             });
-            told.tell();
+            tells.tell();
         })?;
         Ok(stop)
     }
 
     /// Ends whoever waits for it.
     pub(super) fn tell(&self) {
-        let (is_told, waiting) = &*self.0;
-        *is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        waiting.notify_all();
+        // It cannot fail: both ends are here, and a few bytes have room.
+        drop((&*self.tells).write(b"."));
     }
 
     /// Waits for the end, or so long; whether it came.
     pub(super) fn wait(&self, time: Duration) -> bool {
-        let (is_told, waiting) = &*self.0;
-        let is_told = is_told.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = waiting.wait_timeout_while(is_told, time, |is_told| !*is_told);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        let time =
+            Timespec { tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: time.subsec_nanos().into() };
+        let mut told = [PollFd::new(&*self.told, PollFlags::IN)];
+        // A signal that cuts the wait short says nothing: whoever waits comes again.
+        poll(&mut told, Some(&time)).is_ok_and(|ready| ready > 0)
     }
 }
