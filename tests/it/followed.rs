@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path, thread, time::Duration};
 
 use crate::{
     service::{HEADER, Place, counts, each_once, record},
-    support::write,
+    support::{converter, run, write},
 };
 
 /// Lines of a log that grows, with a header or without.
@@ -163,4 +163,8 @@ fn what_was_rotated_with_nothing_in_it_is_passed_over() {
     let said = service.stop();
     assert!(!said.contains("not delivered"), "{said}");
     each_once(&place.path("lake"), 40);
+    let length = fs::metadata(&log).unwrap().len();
+    let expected = format!("inputs.log         {length} bytes of its file read, which has {length}; 0 pieces wait\n");
+    let status = run(converter().args(["status", "--config"]).arg(&config)).text();
+    assert!(status.contains(&expected), "{status}");
 }

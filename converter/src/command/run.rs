@@ -33,9 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         Err(outcome) => return outcome,
     };
     match service::run(&config, &|event| say(&event.to_string())) {
-        Ok(Ended { rows, already_there, objects, inputs, parked, left }) => {
+        Ok(Ended { rows, already_there, rejects, objects, inputs, parked, left }) => {
             say(&format!(
-                "stopped\n{inputs:>12} inputs delivered\n{rows:>12} new rows\n{already_there:>12} rows already there\n\
+                "stopped\n{inputs:>12} inputs delivered\n{rows:>12} new rows\n{already_there:>12} rows already there\n{rejects:>12} rejected lines\n\
                  {objects:>12} lake files published\n{parked:>12} inputs parked\n{left:>12} inputs in hand, which come again"
             ));
             Outcome::Clean

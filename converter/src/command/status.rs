@@ -12,6 +12,7 @@ use super::{
     say,
 };
 use crate::service::{self, ForwardStatus, Latency, Parked, Status, config::Config};
+use crate::source::FollowedStatus;
 
 /// Says it. An exit code of 1 means that somebody should look: it does not run, waits for something, or parked something.
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -48,14 +49,23 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
     let _ = writeln!(text, "service            {how}");
     let mut is_well = is_running;
     if let Some(status) = &status {
-        let Status { inputs_delivered, inputs_in_hand, inputs_parked, rows, rows_already_there, objects, .. } = status;
+        let Status {
+            inputs_delivered,
+            inputs_in_hand,
+            inputs_parked,
+            rows,
+            rows_already_there,
+            lines_rejected,
+            objects,
+            ..
+        } = status;
         let _ = writeln!(
             text,
             "inputs             {inputs_delivered} delivered, {inputs_in_hand} in hand, {inputs_parked} parked"
         );
         let _ = writeln!(
             text,
-            "lake               {rows} new rows in {objects} new files; {rows_already_there} rows were there"
+            "lake               {rows} new rows in {objects} new files; {rows_already_there} rows were there, {lines_rejected} lines rejected"
         );
         for (what, unit, latency) in [
             ("publishing", "ms", status.publish_milliseconds),
@@ -69,6 +79,12 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
                     "{what:<18} half within {p50} {unit}, 99 of 100 within {p99} {unit}, the longest {max} {unit}"
                 );
             }
+        }
+        for (name, FollowedStatus { read, length, pieces, lost }) in &status.followed {
+            let who = format!("inputs.{name}");
+            let _ = write!(text, "{who:<18} {read} bytes of its file read, which has {length}; {pieces} pieces wait");
+            let _ = if *lost > 0 { write!(text, "; {lost} ends of files were lost") } else { Ok(()) };
+            text.push('\n');
         }
         for (who, forward) in &status.forwards {
             let ForwardStatus { records, records_again, records_untimely, inputs_queued, bytes_queued, .. } = forward;

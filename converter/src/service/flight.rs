@@ -140,6 +140,7 @@ impl Flight {
         if !made.staged.is_empty() {
             ledger.done(&self.batch.id)?;
         }
+        step.rejects += made.rejects;
         step.events.append(&mut rejected);
         let messages = made.messages.iter().chain(&made.damages).chain(&made.notes);
         step.events.extend(messages.map(|message| Event::OfInput { message: message.clone() }));

@@ -9,6 +9,7 @@ mod flight;
 mod forwarder;
 mod held;
 mod lake;
+mod lock;
 mod parked;
 mod run;
 mod status;
@@ -17,6 +18,7 @@ mod work;
 
 pub use event::{Event, Say};
 pub use forwarder::{ForwardStatus, stray_forwards};
+pub use lock::is_running;
 pub use parked::{Parked, ParkedInput};
-pub use run::{Ended, is_running, run};
+pub use run::{Ended, run};
 pub use status::{Latency, Status};

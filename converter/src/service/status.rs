@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::{forwarder::ForwardStatus, run::Ended};
-use crate::failure::Failure;
+use crate::{failure::Failure, source::FollowedStatus};
 
 /// Seconds between two writes.
 const EVERY: i64 = 5;
@@ -60,6 +60,9 @@ pub struct Status {
     pub rows: u64,
     /// Rows that were there.
     pub rows_already_there: u64,
+    /// Lines that could not be converted.
+    #[serde(default)]
+    pub lines_rejected: u64,
     /// New objects.
     pub objects: u64,
     /// Inputs that were parked.
@@ -75,6 +78,9 @@ pub struct Status {
     /// Forwards, by name.
     #[serde(default)]
     pub forwards: BTreeMap<String, ForwardStatus>,
+    /// Files that are followed, by input.
+    #[serde(default)]
+    pub followed: BTreeMap<String, FollowedStatus>,
     /// Milliseconds to publish an object.
     pub publish_milliseconds: Latency,
     /// Seconds that a batch's first input waited until all was published.
@@ -146,6 +152,7 @@ impl Metrics {
         ended: &Ended,
         (in_hand, clock_ahead): (u64, i64),
         forwards: impl Iterator<Item = (String, ForwardStatus)>,
+        followed: impl Iterator<Item = (String, FollowedStatus)>,
         is_last: bool,
     ) -> io::Result<()> {
         if !is_last && time::monotonic_us() - self.written_us < EVERY * 1_000_000 {
@@ -158,6 +165,7 @@ impl Metrics {
             inputs_delivered: ended.inputs,
             rows: ended.rows,
             rows_already_there: ended.already_there,
+            lines_rejected: ended.rejects,
             objects: ended.objects,
             inputs_parked: ended.parked,
             inputs_in_hand: in_hand,
@@ -165,6 +173,7 @@ impl Metrics {
             failed_attempts: self.failures.clone(),
             waiting: self.waiting.clone(),
             forwards: forwards.collect(),
+            followed: followed.collect(),
             publish_milliseconds: Latency::of(&self.put),
             batch_seconds: Latency::of(&self.wait),
             record_to_lake_seconds: Latency::of(&self.lag),

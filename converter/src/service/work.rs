@@ -66,8 +66,9 @@ pub(super) struct Step {
     pub(super) parked: Vec<(Held, String)>,
     pub(super) events: Vec<Event>,
     pub(super) measured: Measured,
-    /// New rows, rows that were there, and new objects.
+    /// New rows, rows that were there, lines that could not be converted, and new objects.
     pub(super) rows: u64,
+    pub(super) rejects: u64,
     pub(super) already_there: u64,
     pub(super) objects: u64,
 }

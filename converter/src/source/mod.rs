@@ -7,7 +7,7 @@ mod followed;
 mod spool;
 
 pub use folder::Folder;
-pub use followed::{Followed, Looked};
+pub use followed::{Followed, FollowedStatus, Looked};
 pub use spool::SpoolFiles;
 
 use std::path::PathBuf;

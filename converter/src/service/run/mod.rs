@@ -4,10 +4,9 @@ mod sort;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     sync::mpsc::{self, Receiver},
-    thread,
     time::Duration,
 };
 
@@ -19,7 +18,7 @@ use super::{
     event::{Event, Say},
     forwarder::{Forwarder, stray_forwards},
     held::{Backoff, Held},
-    lake,
+    lake, lock,
     parked::Parked,
     status::Metrics,
     stop::Stop,
@@ -51,6 +50,8 @@ pub struct Ended {
     pub rows: u64,
     /// Rows that were there.
     pub already_there: u64,
+    /// Lines that could not be converted; they are in `state`/rejects.
+    pub rejects: u64,
     /// New objects.
     pub objects: u64,
     /// Inputs that were delivered.
@@ -107,7 +108,7 @@ struct Service<'a> {
 pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let stop = Stop::on_signals()?;
     fs::create_dir_all(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
-    let _lock = lock(&config.state)?;
+    let _lock = lock::lock(&config.state)?;
     let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
     let (tell, heard) = mpsc::channel();
@@ -206,7 +207,11 @@ impl Service<'_> {
     fn write_status(&mut self, is_last: bool) {
         let (in_hand, ahead) = (self.in_hand(), self.clock_ahead());
         let forwards = self.forwarders.iter().map(|forwarder| (forwarder.who.clone(), forwarder.status()));
-        let written = self.metrics.write(&self.config.state, &self.ended, (in_hand, ahead), forwards, is_last);
+        let inputs = self.config.inputs.iter().zip(&self.coming);
+        let followed =
+            inputs.filter_map(|(input, coming)| Some((input.name.clone(), coming.followed.as_ref()?.status())));
+        let written =
+            self.metrics.write(&self.config.state, &self.ended, (in_hand, ahead), forwards, followed, is_last);
         if let Err(error) = &written
             && !self.status_fails
         {
@@ -307,9 +312,10 @@ impl Service<'_> {
 
     /// Lets go of what was delivered, puts aside what is refused, and says what happened.
     fn finish(&mut self, step: Step) {
-        let Step { done, again, parked, events, measured, rows, already_there, objects } = step;
+        let Step { done, again, parked, events, measured, rows, rejects, already_there, objects } = step;
         self.metrics.measured(&measured);
         self.ended.rows += rows;
+        self.ended.rejects += rejects;
         self.ended.already_there += already_there;
         self.ended.objects += objects;
         for event in &events {
@@ -369,42 +375,5 @@ impl Service<'_> {
             }
             stays
         });
-    }
-}
-
-/// Whether a service has this state now.
-///
-/// # Errors
-/// When that cannot be told.
-pub fn is_running(state: &Path) -> std::io::Result<bool> {
-    match File::open(state.join("lock")) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-        Ok(lock) => match lock.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        },
-    }
-}
-
-/// Only one service may have this state: what is parked and seen is its own.
-fn lock(state: &Path) -> anyhow::Result<File> {
-    let path = state.join("lock");
-    let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    // Whoever asks for the status holds it for a moment.
-    let mut tried = lock.try_lock();
-    for _ in 0..5 {
-        if matches!(tried, Err(TryLockError::WouldBlock)) {
-            thread::sleep(Duration::from_millis(100));
-            tried = lock.try_lock();
-        }
-    }
-    match tried {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another converter has {}; give each a `state` of its own", state.display())
-        }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }

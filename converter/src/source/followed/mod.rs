@@ -4,34 +4,29 @@
 //! the same input; so each line is in one piece, and is delivered once. A file is known by its inode and its beginning, wherever it was
 //! moved to, also packed; lines of Zeek's logs and others with a header get the header in each piece.
 
+mod file;
+
 use std::{
     collections::VecDeque,
     ffi::OsStr,
     fs::{self, File},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    io::{self, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use flowlake_common::{
     aside::{self, Existing},
-    codec::{Compression, Decoder},
-    hash, time,
+    time,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::input::begins_a_log;
+use self::file::{At, Source, begins_so, beside, header};
 
 /// Bytes of a piece, before its last line's end.
 const MAX_PIECE: u64 = 8 << 20;
 /// Pieces that wait at once; more stay in the file.
 const MAX_PIECES: usize = 64;
-/// Bytes that tell a file from others.
-const HEAD: u64 = 1024;
-/// Bytes that a header may have.
-const MAX_HEADER: u64 = 64 * 1024;
-/// A packed copy may unpack to so much.
-const MAX_UNPACKED: u64 = 1 << 40;
 /// Seconds that a file that was moved stands still before it is taken to be finished.
 const SETTLED: i64 = 10;
 /// Beginnings of finished files that are remembered.
@@ -51,25 +46,22 @@ pub struct Followed {
     /// The file, open: it may be moved to any place.
     open: Option<File>,
     cut_us: i64,
+    /// Ends of files that were nowhere, since it was opened.
+    lost: u64,
 }
 
-/// How far a file is cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct At {
-    device: u64,
-    inode: u64,
-    /// Bytes of the beginning that tell the file, and their SHA-256.
-    head: u64,
-    head_sha256: String,
-    /// All before is in pieces.
-    offset: u64,
-    /// Where the piece ends that is being made, if one is.
-    next: Option<u64>,
-    /// When it was last seen to change, in seconds since the epoch.
-    modified: i64,
-    /// Beginnings of the files before it.
-    done: VecDeque<(u64, String)>,
+/// How far a file is followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FollowedStatus {
+    /// Bytes of the file that are in pieces: of the one that is read now, which may be one that was moved.
+    pub read: u64,
+    /// Bytes of the file that has the name now.
+    pub length: u64,
+    /// Pieces that are not delivered yet.
+    pub pieces: u64,
+    /// Ends of files that were moved or cut short, and were nowhere when they were looked for; since the service began.
+    pub lost: u64,
 }
 
 /// What a look at the file came to.
@@ -103,6 +95,7 @@ impl Followed {
             at,
             open: None,
             cut_us: i64::MIN / 2,
+            lost: 0,
         })
     }
 
@@ -149,6 +142,7 @@ impl Followed {
                 if !self.go_on(&at, &mut looked)? {
                     return Ok(looked);
                 }
+                self.lost += 1;
                 looked.messages.push(message);
                 continue;
             };
@@ -162,6 +156,17 @@ impl Followed {
             if !is_end || self.waiting()? >= MAX_PIECES || !self.go_on(&at, &mut looked)? {
                 return Ok(looked);
             }
+        }
+    }
+
+    /// How far it is. What cannot be looked at now counts as nothing.
+    #[must_use]
+    pub fn status(&self) -> FollowedStatus {
+        FollowedStatus {
+            read: self.at.as_ref().map_or(0, |at| at.offset),
+            length: fs::metadata(&self.path).map_or(0, |meta| meta.len()),
+            pieces: self.waiting().map_or(0, |pieces| pieces as u64),
+            lost: self.lost,
         }
     }
 
@@ -191,7 +196,9 @@ impl Followed {
             let mut files = 0;
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
-                files += if entry.file_type()?.is_dir() { count(&entry.path())? } else { 1 };
+                // A reader's own file is none.
+                let is_lock = entry.file_name() == "lock";
+                files += if entry.file_type()?.is_dir() { count(&entry.path())? } else { usize::from(!is_lock) };
             }
             Ok(files)
         }
@@ -297,183 +304,4 @@ impl Followed {
         }
         Ok(self.path.exists().then(|| self.path.clone()))
     }
-}
-
-/// A file and those that it may have become by rotation, itself first: `NAME.1`, `NAME-20261125.gz`, `NAME.old`.
-fn beside(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let file = entry.file_name();
-        let rest = file.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-        if rest.is_some_and(is_rotation) && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Whether what stands behind a log's name says that it was rotated: a number, a date, `old`; packed or not. Another log may begin as its does.
-fn is_rotation(rest: &[u8]) -> bool {
-    let packed = [b".gz".as_slice(), b".zst"].iter().find_map(|end| rest.strip_suffix(*end));
-    let rest = packed.unwrap_or(rest);
-    let is_numbered = || {
-        rest.iter().any(u8::is_ascii_digit) && rest.iter().all(|byte| byte.is_ascii_digit() || b".-_:TZ".contains(byte))
-    };
-    rest.is_empty() || matches!(rest, b".old" | b".log") || b".-_".contains(&rest[0]) && is_numbered()
-}
-
-/// Where a file's bytes are now.
-#[derive(Debug)]
-enum Source {
-    Plain(PathBuf),
-    Packed(PathBuf),
-}
-
-impl Source {
-    fn of(path: PathBuf) -> io::Result<Self> {
-        let mut start = Vec::new();
-        File::open(&path)?.take(4).read_to_end(&mut start)?;
-        Ok(if Compression::sniff(&start) == Compression::None { Self::Plain(path) } else { Self::Packed(path) })
-    }
-
-    fn path(&self) -> &Path {
-        let (Self::Plain(path) | Self::Packed(path)) = self;
-        path
-    }
-
-    /// How long it is, where that is known without reading it.
-    fn length(&self) -> io::Result<Option<u64>> {
-        match self {
-            Self::Plain(path) => Ok(Some(fs::metadata(path)?.len())),
-            Self::Packed(_) => Ok(None),
-        }
-    }
-
-    fn modified(&self) -> io::Result<i64> {
-        Ok(fs::metadata(self.path())?.mtime())
-    }
-
-    /// What is in it from an offset on.
-    fn read(&self, offset: u64) -> io::Result<Box<dyn Read>> {
-        let mut file = File::open(self.path())?;
-        match self {
-            Self::Plain(_) => {
-                file.seek(SeekFrom::Start(offset))?;
-                Ok(Box::new(BufReader::new(file)))
-            }
-            Self::Packed(_) => {
-                let mut unpacked = Decoder::new(file, MAX_UNPACKED)?;
-                io::copy(&mut unpacked.by_ref().take(offset), &mut io::sink())?;
-                Ok(Box::new(unpacked))
-            }
-        }
-    }
-}
-
-impl At {
-    /// The beginning of a file; `None` when it is not there, or has nothing yet. Of one that was moved the only line may have no end.
-    fn beginning(path: &Path, done: VecDeque<(u64, String)>, is_moved: bool) -> io::Result<Option<Self>> {
-        let meta = match fs::metadata(path) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut at = Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            head: 0,
-            head_sha256: String::new(),
-            offset: 0,
-            next: None,
-            modified: meta.mtime(),
-            done,
-        };
-        let source = Source::of(path.to_owned())?;
-        let header = header(&mut source.read(0)?, MAX_HEADER)?.len() as u64;
-        // A header alone tells no file from others; its first line of data does.
-        let mut data = Vec::new();
-        source.read(header)?.take(HEAD).read_to_end(&mut data)?;
-        let is_all = data.len() as u64 == HEAD || is_moved && !data.is_empty();
-        let line = memchr::memchr(b'\n', &data).map(|end| end + 1).or(is_all.then_some(data.len()));
-        let Some(line) = line else {
-            return Ok(None);
-        };
-        let line = line as u64;
-        at.look_at_head(&source, header + line)?;
-        Ok(Some(at))
-    }
-
-    /// Takes so many bytes of the beginning to tell the file by.
-    fn look_at_head(&mut self, source: &Source, bytes: u64) -> io::Result<()> {
-        let mut head = Vec::new();
-        source.read(0)?.take(bytes).read_to_end(&mut head)?;
-        (self.head, self.head_sha256) = (head.len() as u64, hash::sha256(&head));
-        Ok(())
-    }
-
-    /// The file, where it was moved to a place that nobody looks at, as long as it is open.
-    fn open(&self, open: Option<&File>) -> Option<Source> {
-        let open = open?;
-        let source = Source::Plain(PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())));
-        let meta = open.metadata().ok()?;
-        let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() >= self.offset;
-        (is_it && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false)).then_some(source)
-    }
-
-    /// Where the file is now: under its name, moved, copied or packed. Numbers of inodes are given again, and a file may be cut short in its
-    /// place, so its beginning and length are looked at, too.
-    fn find(&self, path: &Path) -> io::Result<Option<Source>> {
-        let mut other = None;
-        for place in beside(path)? {
-            let (Ok(meta), Ok(source)) = (fs::metadata(&place), Source::of(place)) else { continue };
-            let is_long_enough = source.length()?.is_none_or(|length| length >= self.offset);
-            if is_long_enough && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false) {
-                if (meta.dev(), meta.ino()) == (self.device, self.inode) {
-                    return Ok(Some(source));
-                }
-                other = Some(source);
-            }
-        }
-        Ok(other)
-    }
-}
-
-impl At {
-    /// The length of the file, where it is the same and shorter than what was read of it: a machine that lost its power may have lost its
-    /// end, which was delivered.
-    fn cut_short(&self, path: &Path) -> io::Result<Option<u64>> {
-        let Ok(meta) = fs::metadata(path) else { return Ok(None) };
-        let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() < self.offset;
-        let begins = is_it && begins_so(&Source::of(path.to_owned())?, self.head, &self.head_sha256)?;
-        Ok(begins.then_some(meta.len()))
-    }
-}
-
-fn begins_so(source: &Source, bytes: u64, sha256: &str) -> io::Result<bool> {
-    let mut head = Vec::new();
-    source.read(0)?.take(bytes).read_to_end(&mut head)?;
-    Ok(head.len() as u64 == bytes && hash::sha256(&head) == sha256)
-}
-
-/// The header of a log: of Zeek's its lines with `#`, of others the first line when it is one. What lies behind `offset` is no header.
-fn header(from: &mut dyn Read, offset: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_HEADER.min(offset)).read_to_end(&mut bytes)?;
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n"));
-    let comments: usize = lines.clone().take_while(|line| line.starts_with(b"#")).map(<[u8]>::len).sum();
-    let first = lines.next().unwrap_or_default();
-    let is_header = first.first().is_some_and(u8::is_ascii_alphabetic) && begins_a_log(first.trim_ascii_end(), None);
-    bytes.truncate(if comments > 0 {
-        comments
-    } else if is_header {
-        first.len()
-    } else {
-        0
-    });
-    Ok(bytes)
 }
