@@ -79,3 +79,37 @@ fn a_proxy_and_an_authority_of_ones_own_lead_to_the_lake() {
     cloud.fetch("line", "service/", &lake);
     each_once(&lake.join("service"), 25);
 }
+
+/// Credentials come from where AWS's tools have them: a process that a profile names, as IAM Roles Anywhere's, or an instance's metadata
+/// service, wherever it is. Where there are none, that is said.
+#[test]
+fn credentials_come_from_where_awss_tools_have_them() {
+    let Some(cloud) = cloud() else { return };
+    cloud.ask("bucket", json!({ "name": "credentials" }));
+    let policy =
+        json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "s3:*", "Resource": "*" }] });
+    let keys = cloud.ask("user", json!({ "name": "credentials", "policy": policy }));
+    let (key, secret) = (keys[0].as_str().unwrap(), keys[1].as_str().unwrap());
+    let place = Place::new();
+    let folder = place.path("folder");
+    let process = json!({ "Version": 1, "AccessKeyId": key, "SecretAccessKey": secret });
+    write(&folder, "keys.json", process.to_string().as_bytes());
+    let profile = format!(
+        "[profile anywhere]\nregion = us-east-1\ncredential_process = cat {}\n",
+        folder.join("keys.json").display()
+    );
+    let profile = write(&folder, "aws-config", profile.as_bytes());
+    let convert = |name: &str, environment: &[(&str, &str)]| {
+        let input = write(&folder, &format!("{name}.log"), file(0, 10).as_bytes());
+        let mut command = cloud.converter(ADMIN);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").envs(environment.iter().copied());
+        run(command.args(["convert", "--lake", &format!("s3://credentials/{name}")]).arg(input).current_dir(&folder))
+    };
+    convert("none", &[]).ended(1).says("give valid credentials");
+    let named = [("AWS_CONFIG_FILE", profile.to_str().unwrap()), ("AWS_PROFILE", "anywhere")];
+    convert("process", &named).ended(0).says("10 new rows");
+    let metadata = cloud.ask("metadata", json!({ "key": key, "secret": secret }));
+    let metadata =
+        [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.as_str().unwrap())];
+    convert("instance", &metadata).ended(0).says("10 new rows");
+}

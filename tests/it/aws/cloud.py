@@ -254,6 +254,46 @@ def moody_records():
     return Moody.taken
 
 
+class Metadata(BaseHTTPRequestHandler):
+    """An instance's metadata service, version 2, which has one role's keys."""
+
+    protocol_version = "HTTP/1.1"
+    keys = {}
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("x-aws-ec2-metadata-token-ttl-seconds", "21600")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_PUT(self):
+        self.answer(200 if self.path == "/latest/api/token" else 404, "the-token")
+
+    def do_GET(self):
+        role = "/latest/meta-data/iam/security-credentials/"
+        if self.headers.get("x-aws-ec2-metadata-token") != "the-token":
+            self.answer(401, "")
+        elif self.path == role:
+            self.answer(200, "flowlake")
+        elif self.path == role + "flowlake":
+            self.answer(200, json.dumps(self.keys))
+        else:
+            self.answer(404, "")
+
+
+def metadata(key, secret):
+    """Starts it; gives where it is."""
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    Metadata.keys = {"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": key, "SecretAccessKey": secret, "Token": "", "Expiration": expires}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 def certificate(name):
     """An authority of our own, and a server's key and certificate by it, as files."""
     from cryptography import x509
@@ -407,6 +447,7 @@ DO = {
     "moody_firehose": moody_firehose,
     "moody_records": moody_records,
     "lake": lake,
+    "metadata": metadata,
     "bucket": bucket,
     "user": user,
     "keys": keys,
