@@ -71,10 +71,12 @@ impl Reader {
             if claimed >= bytes {
                 break;
             }
-            claimed += fs::metadata(&home).map_or(0, |meta| meta.len());
             let path = self.own.join(home.file_name().unwrap_or_default());
             match fs::rename(&home, &path) {
-                Ok(()) => claims.push(Claim { path }),
+                Ok(()) => {
+                    claimed += fs::metadata(&path).map_or(0, |meta| meta.len());
+                    claims.push(Claim { path });
+                }
                 // Another reader was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {

@@ -188,7 +188,8 @@ impl Aws {
 fn http_client(settings: &Settings) -> anyhow::Result<SharedHttpClient> {
     let mut trusted = TrustStore::default();
     let named = settings.ca_file.clone().map(|file| ("ca-file", file));
-    let of_environment = || std::env::var_os(CA_BUNDLE).map(|file| (CA_BUNDLE, PathBuf::from(file)));
+    let of_environment =
+        || std::env::var_os(CA_BUNDLE).filter(|file| !file.is_empty()).map(|file| (CA_BUNDLE, PathBuf::from(file)));
     if let Some((who, file)) = named.or_else(of_environment) {
         let pem = std::fs::read(&file).with_context(|| format!("{who} {}", file.display()))?;
         trusted = trusted.with_pem_certificate(pem);

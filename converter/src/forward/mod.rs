@@ -11,4 +11,4 @@ mod sending;
 
 pub use flow_logs::{FlowLogs, flow_log_id};
 pub use queue::{About, Entry, Queue};
-pub use sending::{Counts, Destination, Ended, Sending, Untimely};
+pub use sending::{Between, Counts, Destination, Ended, Sending, Untimely};

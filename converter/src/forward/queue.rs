@@ -9,7 +9,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use flowlake_common::{
@@ -37,6 +40,8 @@ pub struct Queue {
     max_bytes: u64,
     bytes: AtomicU64,
     inputs: AtomicU64,
+    /// Held while an input gets its name and while they are counted anew.
+    counting: Mutex<()>,
 }
 
 /// What is known of an input.
@@ -80,7 +85,20 @@ impl Queue {
                 fs::remove_dir_all(&path)?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), max_bytes, bytes: bytes.into(), inputs: inputs.into() })
+        let (bytes, inputs) = (bytes.into(), inputs.into());
+        Ok(Self { folder: folder.to_owned(), max_bytes, bytes, inputs, counting: Mutex::default() })
+    }
+
+    /// Inputs that wait in a queue that nobody has opened.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn count(folder: &Path) -> io::Result<u64> {
+        let mut inputs = 0;
+        for entry in fs::read_dir(folder)? {
+            inputs += u64::from(entry?.path().join(INPUT).exists());
+        }
+        Ok(inputs)
     }
 
     /// Inputs that wait, and their bytes.
@@ -95,11 +113,11 @@ impl Queue {
         self.size().1 < self.max_bytes || self.folder.join(hash).exists()
     }
 
-    /// Adds an input, unless it was. When it returns, the input outlives a crash. A file that is not `ours` may change in its place.
+    /// Adds an input, unless it was. When it returns, the input outlives a crash. The file is ours: nobody changes it in its place.
     ///
     /// # Errors
     /// When it cannot be copied or written, or is not what it was.
-    pub fn add(&self, hash: &str, file: &InputFile, ours: bool, about: &About) -> io::Result<()> {
+    pub fn add(&self, hash: &str, file: &InputFile, about: &About) -> io::Result<()> {
         let own = self.folder.join(hash);
         if own.exists() {
             return Ok(());
@@ -107,7 +125,7 @@ impl Queue {
         let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(&self.folder)?;
         let input = aside.path().join(INPUT);
         // The bytes need no second place, but on another file system, or when they are another user's.
-        if !ours || fs::hard_link(&file.path, &input).is_err() {
+        if fs::hard_link(&file.path, &input).is_err() {
             fs::copy(&file.path, &input)?;
             let copied = File::open(&input)?;
             copied.sync_all()?;
@@ -121,13 +139,14 @@ impl Queue {
         written.sync_all()?;
         File::create(aside.path().join(HELD))?.sync_all()?;
         File::open(aside.path())?.sync_all()?;
+        let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         fs::rename(aside.path(), &own)?;
         // It has another name now, by which nothing removes it.
         drop(aside.keep());
-        File::open(&self.folder)?.sync_all()?;
         self.bytes.fetch_add(size, Ordering::Relaxed);
         self.inputs.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        drop(counting);
+        File::open(&self.folder)?.sync_all()
     }
 
     /// An input is in the lake, and does not arrive again.
@@ -182,6 +201,7 @@ impl Queue {
     /// When the folder cannot be read.
     pub fn oldest(&self, count: usize, is_to_be_sent: impl Fn(&str) -> bool) -> io::Result<Vec<Entry>> {
         let mut all = Vec::new();
+        let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let hash = entry.file_name().to_string_lossy().into_owned();
@@ -192,6 +212,7 @@ impl Queue {
         }
         self.bytes.store(all.iter().map(|(.., file)| file.size).sum(), Ordering::Relaxed);
         self.inputs.store(all.len() as u64, Ordering::Relaxed);
+        drop(counting);
         all.sort();
         all.truncate(count);
         let entry = |(_, _, hash, file): (i64, i64, String, InputFile)| {
@@ -223,11 +244,11 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         let (file, about) = (InputFile { path, size: 5 }, About { from: "agent".to_owned(), name: "x.log".to_owned() });
         let queue = Queue::open(&folder.path().join("queue"), 6).unwrap();
-        queue.add("a", &file, true, &about).unwrap();
-        queue.add("a", &file, true, &about).unwrap();
+        queue.add("a", &file, &about).unwrap();
+        queue.add("a", &file, &about).unwrap();
         assert_eq!(queue.size(), (1, 5));
         assert!(queue.can_take("b"));
-        queue.add("b", &file, true, &about).unwrap();
+        queue.add("b", &file, &about).unwrap();
         // Full for others, not for what it has.
         assert!(!queue.can_take("c") && queue.can_take("a"));
         let entries = queue.oldest(9, |_| true).unwrap();
@@ -235,23 +256,19 @@ mod tests {
         assert_eq!(entries[0].about, about);
         // Forwarded before the lake has it: it arrives again, and is not taken.
         queue.done(&entries[0]).unwrap();
-        queue.add("a", &file, true, &about).unwrap();
+        queue.add("a", &file, &about).unwrap();
         assert_eq!(queue.oldest(9, |_| true).unwrap().len(), 1);
         queue.let_go("a").unwrap();
         assert!(!folder.path().join("queue").join("a").exists());
-        // Another's file is copied, and has to be what it was.
-        assert!(queue.add("other", &file, false, &about).is_err());
-        let hash = file.sha256().unwrap();
-        queue.add(&hash, &file, false, &about).unwrap();
-        // In its place, as its owner may: not in the bytes that are linked.
-        fs::remove_file(&file.path).unwrap();
-        fs::write(&file.path, "other bytes").unwrap();
-        let copied = queue.oldest(9, |own| own == hash).unwrap();
-        assert_eq!((fs::read(&copied[0].file.path).unwrap(), queue.size()), (b"12345".to_vec(), (1, 5)));
-        queue.let_go(&hash).unwrap();
-        queue.remember(&copied[0], b"half").unwrap();
-        assert_eq!(queue.remembered(&copied[0]).unwrap(), b"half");
-        queue.done(&copied[0]).unwrap();
+        // How far it is is remembered as long as it waits.
+        queue.add("c", &file, &about).unwrap();
+        let entry = queue.oldest(9, |hash| hash == "c").unwrap().remove(0);
+        assert_eq!((queue.size(), queue.remembered(&entry)), ((1, 5), None));
+        queue.remember(&entry, b"half").unwrap();
+        assert_eq!(queue.remembered(&entry).unwrap(), b"half");
+        queue.let_go("c").unwrap();
+        queue.done(&entry).unwrap();
+        assert_eq!(queue.remembered(&entry), None);
         // The lake is faster; the queue outlives its process.
         queue.let_go("b").unwrap();
         fs::create_dir(folder.path().join("queue/.new-left")).unwrap();

@@ -75,12 +75,16 @@ pub struct Untimely {
     pub why: &'static str,
 }
 
+/// Whoever is told between two batches how far an input is, as [`Sending::sent`] has it, and says whether to stop.
+pub type Between<'b> = dyn Fn(Option<Vec<u8>>) -> bool + 'b;
+
 /// An input on its way.
 #[derive(Debug)]
 pub struct Sending<'a> {
     entry: &'a Entry,
     settings: &'a InputSettings,
     format: &'a Format,
+    to: &'a Destination,
     /// Batches that were taken.
     taken: u64,
     /// Of the batch behind them the records that were not, when some were.
@@ -108,11 +112,12 @@ struct Sent {
 impl<'a> Sending<'a> {
     /// Begins; `settings` are those of the input that it came from.
     #[must_use]
-    pub fn new(entry: &'a Entry, settings: &'a InputSettings, format: &'a Format) -> Self {
+    pub fn new(entry: &'a Entry, settings: &'a InputSettings, format: &'a Format, to: &'a Destination) -> Self {
         Self {
             entry,
             settings,
             format,
+            to,
             taken: 0,
             left: None,
             in_doubt: false,
@@ -125,44 +130,61 @@ impl<'a> Sending<'a> {
 
     /// How far it is; what is to be put aside is not in it. `None` when something of it is not put aside yet.
     #[must_use]
-    pub fn sent(&self, to: &Destination) -> Option<Vec<u8>> {
+    pub fn sent(&self) -> Option<Vec<u8>> {
         if !self.refused.is_empty() {
             return None;
         }
-        let sent = Sent { way: self.way(to), taken: self.taken, left: self.left.clone() };
+        let sent = Sent { way: self.way(), taken: self.taken, left: self.left.clone() };
         serde_json::to_vec(&sent).ok()
     }
 
     /// Goes on where another one stopped, when its batches were the same.
-    pub fn go_on(&mut self, to: &Destination, sent: &[u8]) {
+    pub fn go_on(&mut self, sent: &[u8]) {
         if let Ok(Sent { way, taken, left }) = serde_json::from_slice(sent)
-            && way == self.way(to)
+            && way == self.way()
         {
             (self.taken, self.left) = (taken, left);
         }
     }
 
-    fn way(&self, to: &Destination) -> String {
+    /// By what its batches are as they are.
+    fn way(&self) -> String {
         let mut header = Vec::new();
         write_header(self.format, &mut header);
-        let header = String::from_utf8_lossy(&header).into_owned();
-        match to {
+        let header = format!("{} {:?}", String::from_utf8_lossy(&header), self.settings.log_format);
+        match self.to {
             Destination::FlowLogs(_) => header,
             Destination::LogGroup(group) => format!("{group} {header}"),
             Destination::DeliveryStream(stream) => format!("{} {header}", stream.what()),
         }
     }
 
-    /// Sends what is not taken yet.
+    /// Sends what is not taken yet. Before each batch `between` is told how far it is, where there is anything to tell, and says whether to stop.
     ///
     /// # Errors
     /// When it is stopped, or fails; then it can be tried again.
-    pub fn attempt(&mut self, to: &Destination, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+    pub fn attempt(&mut self, between: &Between<'_>) -> Result<(), Ended> {
         self.counts.skipped = 0;
-        match to {
+        match self.to {
             Destination::FlowLogs(to) => self.send_files(to),
-            Destination::LogGroup(group) => self.send_events(group, is_stopped),
-            Destination::DeliveryStream(stream) => self.send_records(stream, is_stopped),
+            Destination::LogGroup(group) => self.send_events(group, between),
+            Destination::DeliveryStream(stream) => self.send_records(stream, between),
+        }
+    }
+
+    fn is_stopped(&self, between: &Between<'_>) -> bool {
+        let is_told = self.taken > 0 && self.untimely.is_none();
+        between(if is_told { self.sent() } else { None })
+    }
+
+    /// Tries once more to put aside what the disk did not take.
+    ///
+    /// # Errors
+    /// When it does not take it now.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        match self.put_aside() {
+            Err(Ended::Failed(failure)) => Err(failure),
+            _ => Ok(()),
         }
     }
 
@@ -188,7 +210,7 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    fn send_events(&mut self, group: &LogGroup, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+    fn send_events(&mut self, group: &LogGroup, between: &Between<'_>) -> Result<(), Ended> {
         self.put_aside()?;
         let (mut streams, mut stream, mut line) = (Streams::default(), String::new(), Vec::new());
         let (mut number, mut timeless) = (0, 0);
@@ -203,12 +225,12 @@ impl<'a> Sending<'a> {
             stream_of(record, &mut stream);
             let message = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             for batch in streams.add(&stream, LogEvent { time_ms: milliseconds(start), message }) {
-                self.put_events(group, &batch, &mut number, is_stopped)?;
+                self.put_events(group, &batch, &mut number, between)?;
             }
             Ok(())
         })?;
         for batch in streams.rest() {
-            self.put_events(group, &batch, &mut number, is_stopped)?;
+            self.put_events(group, &batch, &mut number, between)?;
         }
         self.counts.skipped = skipped + timeless;
         Ok(())
@@ -219,13 +241,13 @@ impl<'a> Sending<'a> {
         group: &LogGroup,
         (stream, events): &EventBatch,
         number: &mut u64,
-        is_stopped: &dyn Fn() -> bool,
+        between: &Between<'_>,
     ) -> Result<(), Ended> {
         *number += 1;
         if *number <= self.taken {
             return Ok(());
         }
-        if is_stopped() {
+        if self.is_stopped(between) {
             return Err(Ended::Stopped);
         }
         let untimely = group.put(stream, events).map_err(|failure| self.failed(failure))?;
@@ -244,20 +266,20 @@ impl<'a> Sending<'a> {
         self.put_aside()
     }
 
-    fn send_records(&mut self, stream: &DeliveryStream, is_stopped: &dyn Fn() -> bool) -> Result<(), Ended> {
+    fn send_records(&mut self, stream: &DeliveryStream, between: &Between<'_>) -> Result<(), Ended> {
         let (mut records, mut line, mut number) = (Records::default(), Vec::new(), 0);
         let (entry, format) = (self.entry, self.format);
         let skipped = each(entry, self.settings, |record| {
             line.clear();
             write_line(format, record, &mut line);
             match records.add(&line) {
-                Some(batch) => self.put_records(stream, &batch, &mut number, is_stopped),
+                Some(batch) => self.put_records(stream, &batch, &mut number, between),
                 None => Ok(()),
             }
         })?;
         let rest = records.rest();
         if !rest.is_empty() {
-            self.put_records(stream, &rest, &mut number, is_stopped)?;
+            self.put_records(stream, &rest, &mut number, between)?;
         }
         self.counts.skipped = skipped;
         Ok(())
@@ -268,13 +290,13 @@ impl<'a> Sending<'a> {
         stream: &DeliveryStream,
         lines: &[Vec<u8>],
         number: &mut u64,
-        is_stopped: &dyn Fn() -> bool,
+        between: &Between<'_>,
     ) -> Result<(), Ended> {
         *number += 1;
         if *number <= self.taken {
             return Ok(());
         }
-        if is_stopped() {
+        if self.is_stopped(between) {
             return Err(Ended::Stopped);
         }
         let left = self.left.clone().unwrap_or_else(|| (0..lines.len()).collect());

@@ -26,8 +26,8 @@ use crate::{
     input::InputFile,
 };
 
-/// Microseconds that a call may take after the end was told.
-const LAST_CALL_US: i64 = 20_000_000;
+/// Microseconds that calls may take after the end was told: a service manager waits no longer for ever.
+pub(super) const LAST_CALL_US: i64 = 20_000_000;
 /// Inputs that are listed at once.
 const LISTED: usize = 256;
 
@@ -78,10 +78,10 @@ pub fn stray_forwards(config: &Config) -> io::Result<Vec<(String, u64)>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if config.forwards.iter().any(|forward| forward.name == name) {
+        if config.forwards.iter().any(|forward| forward.name == name) || !entry.file_type()?.is_dir() {
             continue;
         }
-        let (inputs, _) = Queue::open(&entry.path(), 0)?.size();
+        let inputs = Queue::count(&entry.path())?;
         if inputs > 0 {
             strays.push((name, inputs));
         }
@@ -149,9 +149,8 @@ impl Forwarder {
         }
     }
 
-    /// Waits until it has ended, once it was told to; not longer than a service manager would.
-    pub(super) fn wait(&self) -> Result<(), String> {
-        let deadline = time::monotonic_us() + LAST_CALL_US;
+    /// Waits until it has ended, once it was told to; no longer than until a time of the monotonic clock, in microseconds.
+    pub(super) fn wait(&self, deadline: i64) -> Result<(), String> {
         while !self.thread.is_finished() {
             if time::monotonic_us() > deadline {
                 // The process ends, and the call with it.
@@ -216,14 +215,21 @@ impl Worker {
             self.park(entry, &format!("its input {} is no longer in the configuration", entry.about.from));
             return true;
         };
-        let mut sending = Sending::new(entry, settings, &self.format);
+        let mut sending = Sending::new(entry, settings, &self.format, &self.to);
         if let Some(sent) = self.queue.remembered(entry) {
-            sending.go_on(&self.to, &sent);
+            sending.go_on(&sent);
         }
+        let between = |sent: Option<Vec<u8>>| {
+            if let Some(sent) = sent {
+                // Only whoever is killed misses it, and sends some records again.
+                drop(self.queue.remember(entry, &sent));
+            }
+            self.stop.wait(Duration::ZERO)
+        };
         let (mut backoff, mut failed, mut told) = (Backoff::default(), false, Counts::default());
         loop {
             let taken_before = sending.counts.records;
-            let ended = sending.attempt(&self.to, &|| self.stop.wait(Duration::ZERO));
+            let ended = sending.attempt(&between);
             self.add(&mut told, sending.counts);
             let failure = match ended {
                 Ok(()) => break,
@@ -234,6 +240,7 @@ impl Worker {
                 Err(Ended::Failed(failure)) => failure,
             };
             if !failure.kind.passes() {
+                self.stopped(entry, sending);
                 self.park(entry, &failure.to_string());
                 return true;
             }
@@ -267,11 +274,11 @@ impl Worker {
 
     /// Writes down how far an input is: the next start goes on from there.
     fn stopped(&self, entry: &Entry, mut sending: Sending<'_>) {
-        let Some(sent) = sending.sent(&self.to) else {
-            return;
-        };
         // What was not taken first: it is not sent again.
-        let kept = sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, untimely));
+        let settled = sending.settle().map_err(io::Error::other);
+        let sent = sending.sent().unwrap_or_default();
+        let kept =
+            settled.and_then(|()| sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, untimely)));
         if let Err(error) = kept.and_then(|_| self.queue.remember(entry, &sent)) {
             let message = format!(
                 "{}: {}: how far it is cannot be written down, and it is sent again from its beginning: {error}",
@@ -302,7 +309,7 @@ impl Worker {
         // The reason is there first: it is not sent before somebody wants it.
         self.parked.park_as(&self.who, &hash, &about.name, why, None)?;
         if hash != entry.hash {
-            self.queue.add(&hash, &input, true, &about)?;
+            self.queue.add(&hash, &input, &about)?;
             self.queue.let_go(&hash)?;
         }
         self.say(Event::Parked { name: format!("{}: {}", self.who, about.name), why: why.to_owned() });

@@ -4,6 +4,7 @@
 //! of. Speaks in [`Event`]s.
 
 pub mod config;
+mod copies;
 mod event;
 mod flight;
 mod forwarder;

@@ -15,8 +15,9 @@ use flowlake_common::time;
 
 use super::{
     config::{Config, Files, InputConfig},
+    copies::Copies,
     event::{Event, Say},
-    forwarder::{Forwarder, stray_forwards},
+    forwarder::{Forwarder, LAST_CALL_US, stray_forwards},
     held::{Backoff, Held},
     lake, lock,
     parked::Parked,
@@ -93,6 +94,7 @@ struct Service<'a> {
     rejects: PathBuf,
     clock_said: bool,
     forwarders: Vec<Forwarder>,
+    copies: Copies,
     /// What these say.
     heard: Receiver<Event>,
     ended: Ended,
@@ -111,6 +113,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let _lock = lock::lock(&config.state)?;
     let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
+    let copies = Copies::of(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
     let (tell, heard) = mpsc::channel();
     let start = |forward| Forwarder::start(config, forward, tell.clone(), stop.clone());
     let forwarders = config.forwards.iter().map(start).collect::<anyhow::Result<_>>()?;
@@ -130,6 +133,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         rejects: config.state.join("rejects"),
         clock_said: false,
         forwarders,
+        copies,
         heard,
         ended: Ended::default(),
         metrics: Metrics::new()?,
@@ -162,7 +166,8 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     }
     service.ended.left = service.in_hand();
     stop.tell();
-    let ended: Vec<_> = service.forwarders.iter().filter_map(|forwarder| forwarder.wait().err()).collect();
+    let deadline = time::monotonic_us() + LAST_CALL_US;
+    let ended: Vec<_> = service.forwarders.iter().filter_map(|forwarder| forwarder.wait(deadline).err()).collect();
     service.listen();
     for message in ended {
         say(&Event::Trouble { message });
@@ -347,7 +352,7 @@ impl Service<'_> {
         // Only then the forwards may forget that they had it.
         let gone = gone.and_then(|()| {
             let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
-            hash.map_or(Ok(()), forgotten)
+            hash.map_or(Ok(()), |hash| forgotten(hash).and_then(|()| self.copies.let_go(hash)))
         });
         if let Err(error) = gone {
             (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
@@ -361,6 +366,8 @@ impl Service<'_> {
         if let Err(error) = self.parked.park(from, &held, why) {
             (self.say)(&Event::Trouble { message: format!("{}: cannot be parked: {error}", held.input.name) });
         } else if let Owned::Kept(path) = held.owned {
+            // It comes again as it is then.
+            drop(self.copies.let_go(&held.input.hash));
             self.parked_kept.push((held.from, held.input.hash, path));
         }
     }

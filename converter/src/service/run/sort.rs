@@ -84,23 +84,25 @@ impl Service<'_> {
         }
     }
 
-    fn sort_one(&mut self, from: usize, mut arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
+    fn sort_one(&mut self, from: usize, arrival: Arrival) -> Result<(), Box<(Arrival, Unsorted)>> {
         let config = &self.config.inputs[from];
         let unread = |arrival: Arrival, why: &dyn std::fmt::Display| {
             let message = format!("{}: cannot be read: {why}; it is tried again", arrival.name);
             Err(Box::new((arrival, Unsorted::Unread(message))))
         };
-        // It may have grown while it waited.
-        if let Ok(meta) = fs::metadata(&arrival.file.path) {
-            arrival.file.size = meta.len();
+        // It grew while it waited: it is not finished, and comes again when it stands still.
+        let is_as_it_was = |meta: &fs::Metadata| meta.len() == arrival.file.size;
+        if matches!(arrival.owned, Owned::Kept(_))
+            && !fs::metadata(&arrival.file.path).is_ok_and(|meta| is_as_it_was(&meta))
+        {
+            self.again(from, &arrival.owned);
+            return Ok(());
         }
         let hash = match arrival.file.sha256() {
             Ok(hash) => hash,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 // Whoever's it was took it away.
-                if let (Owned::Kept(path), Some(folder)) = (&arrival.owned, &mut self.coming[from].folder) {
-                    folder.again(path);
-                }
+                self.again(from, &arrival.owned);
                 return Ok(());
             }
             Err(error) => return unread(arrival, &error),
@@ -122,7 +124,7 @@ impl Service<'_> {
             Err(error) => return unread(arrival, &format!("{error:#}")),
         };
         let Arrival { file, name, owned } = arrival;
-        let held = Held { input: Input { file, hash, name }, from, owned };
+        let mut held = Held { input: Input { file, hash, name }, from, owned };
         let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
         let place = match mapping.map(|mapping| self.work(from, mapping)) {
             Err(why) => {
@@ -144,8 +146,13 @@ impl Service<'_> {
             }
             Ok(Ok(place)) => place,
         };
-        if let Err(why) = self.forward(place, &held) {
-            return Err(Box::new((back(held), why)));
+        match self.forward(place, &mut held) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.again(from, &held.owned);
+                return Ok(());
+            }
+            Err(why) => return Err(Box::new((back(held), why))),
         }
         let mut step = Step::default();
         let taken = self.works[place].take(held, &mut step);
@@ -156,26 +163,47 @@ impl Service<'_> {
         })
     }
 
-    /// Hands an input to the forwards. What the lake has went to them before.
-    fn forward(&mut self, place: usize, held: &Held) -> Result<(), Unsorted> {
-        let (name, hash) = (&self.config.inputs[held.from].name, &held.input.hash);
+    /// A file of somebody else's is to be found again.
+    fn again(&mut self, from: usize, owned: &Owned) {
+        if let (Owned::Kept(path), Some(folder)) = (owned, &mut self.coming[from].folder) {
+            folder.again(path);
+        }
+    }
+
+    /// Hands an input to the forwards; false when it is not what it was. What the lake has went to them before. Of a file that is somebody
+    /// else's a copy is made first, so that the lake and the forwards have the same bytes.
+    fn forward(&mut self, place: usize, held: &mut Held) -> Result<bool, Unsorted> {
+        let name = &self.config.inputs[held.from].name;
         if !self.forwarders.iter().any(|forwarder| forwarder.is_of(name)) {
-            return Ok(());
+            return Ok(true);
         }
         let target = &self.works[place].target;
         if matches!(target.mapping.origin, Origin::Zeek | Origin::Suricata) {
             let message = format!("{}: no VPC flow log records; not forwarded", held.input.name);
             (self.say)(&Event::OfInput { message });
-            return Ok(());
+            return Ok(true);
         }
-        if target.lake.ledger().is_delivered(hash).map_err(Unsorted::NoLedger)? {
-            return Ok(());
+        let hash = held.input.hash.clone();
+        if target.lake.ledger().is_delivered(&hash).map_err(Unsorted::NoLedger)? {
+            return Ok(true);
         }
-        let ours = matches!(held.owned, Owned::Claimed(_));
+        if matches!(held.owned, Owned::Kept(_)) {
+            match self.copies.copy(&held.input.file, &hash) {
+                Ok(Some(copy)) => held.input.file = copy,
+                Ok(None) => return Ok(false),
+                Err(error) => {
+                    let message = format!("{}: cannot be copied: {error}; it is tried again", held.input.name);
+                    if self.unread.insert(held.input.name.clone()) {
+                        (self.say)(&Event::Trouble { message });
+                    }
+                    return Err(Unsorted::NoRoom);
+                }
+            }
+        }
         for forwarder in self.forwarders.iter_mut().filter(|forwarder| forwarder.is_of(name)) {
             let about = About { from: name.clone(), name: held.input.name.clone() };
-            let added = if forwarder.queue.can_take(hash) {
-                let added = forwarder.queue.add(hash, &held.input.file, ours, &about);
+            let added = if forwarder.queue.can_take(&hash) {
+                let added = forwarder.queue.add(&hash, &held.input.file, &about);
                 added.map_err(|error| format!("{}: cannot be queued: {error}; inputs wait where they are", about.name))
             } else {
                 Err(QUEUE_FULL.to_owned())
@@ -195,7 +223,7 @@ impl Service<'_> {
                 return Err(Unsorted::NoRoom);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The place of the lake's source for these rows.

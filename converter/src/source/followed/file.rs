@@ -29,9 +29,8 @@ const MAX_UNPACKED: u64 = 1 << 40;
 pub(super) struct At {
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// Bytes of the beginning that tell the file, and their SHA-256.
-    pub(super) head: u64,
-    pub(super) head_sha256: String,
+    /// The beginning that tells the file.
+    pub(super) head: Head,
     /// All before is in pieces.
     pub(super) offset: u64,
     /// Where the piece ends that is being made, if one is.
@@ -39,7 +38,17 @@ pub(super) struct At {
     /// When it was last seen to change, in seconds since the epoch.
     pub(super) modified: i64,
     /// Beginnings of the files before it.
-    pub(super) done: VecDeque<(u64, String)>,
+    pub(super) done: VecDeque<Head>,
+}
+
+/// The beginning of a file: its header and its first line of data, or the first bytes of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Head {
+    bytes: u64,
+    pub(super) sha256: String,
+    /// Whether it is all of the file, whose only line has no end: others may begin so.
+    pub(super) is_all: bool,
 }
 
 /// A file and those that it may have become by rotation, itself first: `NAME.1`, `NAME-20261125.gz`, `NAME.old`.
@@ -120,7 +129,7 @@ impl Source {
 
 impl At {
     /// The beginning of a file; `None` when it is not there, or has nothing yet. Of one that was moved the only line may have no end.
-    pub(super) fn beginning(path: &Path, done: VecDeque<(u64, String)>, is_moved: bool) -> io::Result<Option<Self>> {
+    pub(super) fn beginning(path: &Path, done: VecDeque<Head>, is_moved: bool) -> io::Result<Option<Self>> {
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -129,8 +138,7 @@ impl At {
         let mut at = Self {
             device: meta.dev(),
             inode: meta.ino(),
-            head: 0,
-            head_sha256: String::new(),
+            head: Head { bytes: 0, sha256: String::new(), is_all: false },
             offset: 0,
             next: None,
             modified: meta.mtime(),
@@ -141,22 +149,17 @@ impl At {
         // A header alone tells no file from others; its first line of data does.
         let mut data = Vec::new();
         source.read(header)?.take(HEAD).read_to_end(&mut data)?;
-        let is_all = data.len() as u64 == HEAD || is_moved && !data.is_empty();
-        let line = memchr::memchr(b'\n', &data).map(|end| end + 1).or(is_all.then_some(data.len()));
+        let end = memchr::memchr(b'\n', &data).map(|end| end + 1);
+        let is_all = end.is_none() && is_moved && !data.is_empty() && (data.len() as u64) < HEAD;
+        let line = end.or((is_all || data.len() as u64 == HEAD).then_some(data.len()));
         let Some(line) = line else {
             return Ok(None);
         };
         let line = line as u64;
-        at.look_at_head(&source, header + line)?;
-        Ok(Some(at))
-    }
-
-    /// Takes so many bytes of the beginning to tell the file by.
-    fn look_at_head(&mut self, source: &Source, bytes: u64) -> io::Result<()> {
         let mut head = Vec::new();
-        source.read(0)?.take(bytes).read_to_end(&mut head)?;
-        (self.head, self.head_sha256) = (head.len() as u64, hash::sha256(&head));
-        Ok(())
+        source.read(0)?.take(header + line).read_to_end(&mut head)?;
+        at.head = Head { bytes: head.len() as u64, sha256: hash::sha256(&head), is_all };
+        Ok(Some(at))
     }
 
     /// The file, where it was moved to a place that nobody looks at, as long as it is open.
@@ -165,7 +168,7 @@ impl At {
         let source = Source::Plain(PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())));
         let meta = open.metadata().ok()?;
         let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() >= self.offset;
-        (is_it && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false)).then_some(source)
+        (is_it && begins_so(&source, &self.head, true).unwrap_or(false)).then_some(source)
     }
 
     /// Where the file is now: under its name, moved, copied or packed. Numbers of inodes are given again, and a file may be cut short in its
@@ -175,8 +178,9 @@ impl At {
         for place in beside(path)? {
             let (Ok(meta), Ok(source)) = (fs::metadata(&place), Source::of(place)) else { continue };
             let is_long_enough = source.length()?.is_none_or(|length| length >= self.offset);
-            if is_long_enough && begins_so(&source, self.head, &self.head_sha256).unwrap_or(false) {
-                if (meta.dev(), meta.ino()) == (self.device, self.inode) {
+            let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode);
+            if is_long_enough && begins_so(&source, &self.head, is_it).unwrap_or(false) {
+                if is_it {
                     return Ok(Some(source));
                 }
                 other = Some(source);
@@ -190,15 +194,19 @@ impl At {
     pub(super) fn cut_short(&self, path: &Path) -> io::Result<Option<u64>> {
         let Ok(meta) = fs::metadata(path) else { return Ok(None) };
         let is_it = (meta.dev(), meta.ino()) == (self.device, self.inode) && meta.len() < self.offset;
-        let begins = is_it && begins_so(&Source::of(path.to_owned())?, self.head, &self.head_sha256)?;
+        let begins = is_it && begins_so(&Source::of(path.to_owned())?, &self.head, true)?;
         Ok(begins.then_some(meta.len()))
     }
 }
 
-pub(super) fn begins_so(source: &Source, bytes: u64, sha256: &str) -> io::Result<bool> {
-    let mut head = Vec::new();
-    source.read(0)?.take(bytes).read_to_end(&mut head)?;
-    Ok(head.len() as u64 == bytes && hash::sha256(&head) == sha256)
+/// Whether a file begins so. What is all of a file has to be all of it, unless it is the same file, which may have grown.
+pub(super) fn begins_so(source: &Source, head: &Head, is_it: bool) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    source.read(0)?.take(head.bytes + 1).read_to_end(&mut bytes)?;
+    let is_longer = bytes.len() as u64 > head.bytes;
+    bytes.truncate(usize::try_from(head.bytes).unwrap_or(usize::MAX));
+    let begins = bytes.len() as u64 == head.bytes && hash::sha256(&bytes) == head.sha256;
+    Ok(begins && !(head.is_all && is_longer && !is_it))
 }
 
 /// The header of a log: of Zeek's its lines with `#`, of others the first line when it is one. What lies behind `offset` is no header.

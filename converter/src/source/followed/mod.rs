@@ -21,7 +21,7 @@ use flowlake_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::file::{At, Source, begins_so, beside, header};
+use self::file::{At, Head, Source, begins_so, beside, header};
 
 /// Bytes of a piece, before its last line's end.
 const MAX_PIECE: u64 = 8 << 20;
@@ -45,6 +45,8 @@ pub struct Followed {
     at: Option<At>,
     /// The file, open: it may be moved to any place.
     open: Option<File>,
+    /// The file of the name, when it had nothing yet that tells it from others: it may be moved as soon as it has.
+    empty: Option<(u64, u64)>,
     cut_us: i64,
     /// Ends of files that were nowhere, since it was opened.
     lost: u64,
@@ -94,6 +96,7 @@ impl Followed {
             kept: kept.to_owned(),
             at,
             open: None,
+            empty: None,
             cut_us: i64::MIN / 2,
             lost: 0,
         })
@@ -109,9 +112,7 @@ impl Followed {
         let mut is_due = time::monotonic_us().saturating_sub(self.cut_us) >= wait_us;
         loop {
             let Some(at) = self.at.clone() else {
-                let Some(first) = At::beginning(&self.path, VecDeque::new(), false)? else {
-                    return Ok(looked);
-                };
+                let Some(first) = self.first()? else { return Ok(looked) };
                 self.keep(first)?;
                 continue;
             };
@@ -170,11 +171,29 @@ impl Followed {
         }
     }
 
+    /// The first file that there is to read.
+    fn first(&mut self) -> io::Result<Option<At>> {
+        let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+        let now = inode(&self.path);
+        if self.empty.is_some() && self.empty != now {
+            let moved = beside(&self.path)?.into_iter().find(|path| inode(path) == self.empty);
+            self.empty = None;
+            if let Some(moved) = moved
+                && let Some(first) = At::beginning(&moved, VecDeque::new(), true)?
+            {
+                return Ok(Some(first));
+            }
+        }
+        let first = At::beginning(&self.path, VecDeque::new(), false)?;
+        self.empty = if first.is_none() { now } else { None };
+        Ok(first)
+    }
+
     /// Begins with the file that came behind one; false when there is none yet.
     fn go_on(&mut self, at: &At, looked: &mut Looked) -> io::Result<bool> {
         let Some(next) = self.next_after(at)? else { return Ok(false) };
         let mut done = at.done.clone();
-        done.push_back((at.head, at.head_sha256.clone()));
+        done.push_back(at.head.clone());
         if done.len() > MAX_DONE {
             done.pop_front();
         }
@@ -183,7 +202,7 @@ impl Followed {
             looked.messages.push(format!("{}: came and went while nobody looked: it is read, too", next.display()));
         }
         // The same file from its beginning again would be the same again.
-        let is_other = (first.device, first.inode, &first.head_sha256) != (at.device, at.inode, &at.head_sha256);
+        let is_other = (first.device, first.inode, &first.head) != (at.device, at.inode, &at.head);
         if is_other {
             self.keep(first)?;
         }
@@ -247,14 +266,17 @@ impl Followed {
             _ => {}
         }
         self.cut_us = time::monotonic_us();
-        self.keep(At { offset: end, next: None, modified: source.modified()?, ..begun })?;
+        // Its only line may have got an end since: then it is told from others by that.
+        let now = if begun.head.is_all { At::beginning(source.path(), VecDeque::new(), true) } else { Ok(None) };
+        let head = now.ok().flatten().map_or_else(|| begun.head.clone(), |now| now.head);
+        self.keep(At { offset: end, next: None, modified: source.modified()?, head, ..begun })?;
         Ok(true)
     }
 
     /// The name of the piece up to a byte.
     fn name_of(&self, at: &At, end: u64) -> String {
         let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or("log");
-        format!("{name}.{}.{:020}-{end:020}", at.head_sha256, at.offset)
+        format!("{name}.{}.{:020}-{end:020}", at.head.sha256, at.offset)
     }
 
     /// Whether a piece is there, claimed or not.
@@ -287,9 +309,8 @@ impl Followed {
                 continue;
             }
             let (Ok(meta), Ok(source)) = (fs::metadata(&path), Source::of(path.clone())) else { continue };
-            let is_known = |(head, sha256): &(u64, String)| begins_so(&source, *head, sha256).unwrap_or(true);
-            let itself = (at.head, at.head_sha256.clone());
-            if meta.mtime() >= at.modified && !at.done.iter().chain([&itself]).any(is_known) {
+            let is_known = |head: &Head| begins_so(&source, head, false).unwrap_or(true);
+            if meta.mtime() >= at.modified && !at.done.iter().chain([&at.head]).any(is_known) {
                 moved.push((meta.mtime(), path));
             }
         }
