@@ -2,7 +2,7 @@
 //!
 //! Source of the limits: CloudWatch Logs API reference, "PutLogEvents".
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use aws_sdk_cloudwatchlogs::{
     Client,
@@ -51,17 +51,17 @@ pub struct LogGroup {
     name: String,
 }
 
-impl fmt::Display for LogGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 impl LogGroup {
     /// The group of a name. It, and its streams, are made when they are not there.
     #[must_use]
     pub fn new(aws: Aws, name: String) -> Self {
         Self { client: aws.cloudwatch_logs(), aws, name }
+    }
+
+    /// Which group it is, and in which Region.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("log group {} in {:?}", self.name, self.aws.region())
     }
 
     /// Puts a batch of events, in the order of their times, within the limits, into a stream. Gives those that were not taken.

@@ -38,6 +38,12 @@ impl DeliveryStream {
         Self { client: aws.firehose(), aws, name }
     }
 
+    /// Which stream it is, and in which Region.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("delivery stream {} in {:?}", self.name, self.aws.region())
+    }
+
     /// Puts a batch of records, within the limits. Gives those that were not taken, if any.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ use crate::{
     ocsf::milliseconds,
 };
 
+/// Another number whenever the same records make other batches: nobody goes on from another version's.
+const BATCHING: u32 = 1;
+
 /// Where records are forwarded to.
 #[derive(Debug, Clone)]
 pub enum Destination {
@@ -151,11 +154,11 @@ impl<'a> Sending<'a> {
     fn way(&self) -> String {
         let mut header = Vec::new();
         write_header(self.format, &mut header);
-        let header = format!("{} {:?}", String::from_utf8_lossy(&header), self.settings.log_format);
+        let header = format!("{BATCHING} {} {:?}", String::from_utf8_lossy(&header), self.settings.log_format);
         match self.to {
             Destination::FlowLogs(_) => header,
-            Destination::LogGroup(group) => format!("{group} {header}"),
-            Destination::DeliveryStream(stream) => format!("{} {header}", stream.what()),
+            Destination::LogGroup(group) => format!("{} {header}", group.place()),
+            Destination::DeliveryStream(stream) => format!("{} {header}", stream.place()),
         }
     }
 
