@@ -8,9 +8,8 @@ cd "$(dirname "$0")/../.."
 FLOWLAKE_PYTHON=$PWD/target/venv/bin/python
 export FLOWLAKE_PYTHON
 # One after the other: memory and time are looked at.
-for test in outage:: crash:: service::a_service_that_is_killed tshark; do
-  FLOWLAKE_SOAK=1 cargo test --release -p flowlake-tests --test it -- "$test"
-done
+FLOWLAKE_SOAK=1 cargo test --release -p flowlake-tests --test it -- --test-threads 1 \
+  outage:: crash:: service::a_service_that_is_killed tshark
 
 work=target/soak
 rm -rf "$work"
