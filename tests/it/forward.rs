@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::{
     cloud::{ADMIN, Cloud, cloud},
+    fault_proxy::{Fault, Proxy},
     service::{Place, Service},
     support::{agent, repository, run, tree, write},
 };
@@ -336,6 +337,49 @@ fn the_lake_and_a_forward_have_the_same_bytes() {
     assert_eq!(lines.len(), 50);
     // Nothing of it is left.
     assert_eq!((tree(&place.path("state/forward")).len(), tree(&place.path("state/copies")).len()), (0, 0));
+}
+
+/// Stopped in the middle of a batch, one of whose files grows meanwhile: the batch is ended with what it was, and stops nobody.
+#[test]
+fn a_batch_is_ended_with_the_bytes_that_it_was_begun_with() {
+    let Some(cloud) = cloud() else { return };
+    let place = Place::new();
+    for bucket in ["forward-left", "forward-lake"] {
+        cloud.ask("bucket", json!({ "name": bucket }));
+    }
+    let root = place.path("");
+    let text = format!(
+        "state = \"{root}state\"\n[lake]\npath = \"s3://forward-lake\"\nledger = \"{root}ledger\"\nbatch-seconds = 3\n[aws]\n\
+         path-style = true\ntimeout-seconds = 5\n[inputs.cloud]\nfolder = \"{root}folder\"\norigin = \"on-premises\"\n\
+         [forward.files]\ns3 = \"s3://forward-left\"\ninputs = [\"cloud\"]\n",
+        root = root.display()
+    );
+    let config = write(&root, "converter.toml", text.as_bytes());
+    let lines = |numbers| usual(numbers, 1_718_530_010).replace('\n', " us-east-1\n");
+    let header = HEADER.replace('\n', " region\n");
+    let before = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time::now().unsigned_abs() - 60);
+    for (name, numbers) in [("a.log", 0..50), ("b.log", 50..100)] {
+        let log = write(&place.path("folder"), name, (header.clone() + &lines(numbers)).as_bytes());
+        fs::File::options().write(true).open(&log).unwrap().set_modified(before).unwrap();
+    }
+    let proxy = Proxy::new(&cloud.url, |method, path| {
+        (method == "PUT" && path.contains(".parquet")).then_some(Fault::Answer(503, "SlowDown"))
+    });
+    let service = start(cloud, &config, &[("AWS_ENDPOINT_URL", &proxy.url)]);
+    service.wait_for("the server asks for patience");
+    service.wait_until("forwarded", || cloud.keys("forward-left", "").len() == 2);
+    service.stop();
+    let mut grows = fs::File::options().append(true).open(place.path("folder/a.log")).unwrap();
+    std::io::Write::write_all(&mut grows, lines(100..110).as_bytes()).unwrap();
+    let service = start(cloud, &config, &[]);
+    service.wait_for("2 inputs delivered, 100 rows");
+    service.wait_for("grew after it was delivered");
+    let said = service.stop();
+    assert!(!said.contains("cannot be finished"), "{said}");
+    let folder = place.path("fetched");
+    cloud.fetch("forward-lake", "ext/", &folder);
+    crate::service::each_once(&folder, 100);
+    assert_eq!((cloud.keys("forward-left", "").len(), tree(&place.path("state/copies")).len()), (2, 0));
 }
 
 /// A folder's files are somebody else's: one that grows after it was queued is forwarded as it was, and stops nobody. What a stop cut

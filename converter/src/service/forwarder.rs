@@ -279,7 +279,9 @@ impl Worker {
         let sent = sending.sent().unwrap_or_default();
         let kept =
             settled.and_then(|()| sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, untimely)));
-        if let Err(error) = kept.and_then(|_| self.queue.remember(entry, &sent)) {
+        // What is parked as a whole is to be sent from its beginning.
+        let kept = kept.and_then(|is_other| if is_other { self.queue.remember(entry, &sent) } else { Ok(()) });
+        if let Err(error) = kept {
             let message = format!(
                 "{}: {}: how far it is cannot be written down, and it is sent again from its beginning: {error}",
                 self.who, entry.about.name
@@ -308,7 +310,10 @@ impl Worker {
         let input = InputFile { path: file.path().to_owned(), size: file.as_file().metadata()?.len() };
         // The reason is there first: it is not sent before somebody wants it.
         self.parked.park_as(&self.who, &hash, &about.name, why, None)?;
-        if hash != entry.hash {
+        if hash == entry.hash {
+            // Wanted again, it is sent from its beginning.
+            self.queue.remember(entry, b"")?;
+        } else {
             self.queue.add(&hash, &input, &about)?;
             self.queue.let_go(&hash)?;
         }

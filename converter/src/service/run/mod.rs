@@ -113,7 +113,9 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let _lock = lock::lock(&config.state)?;
     let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
-    let copies = Copies::of(&config.state).with_context(|| format!("cannot make {}", config.state.display()))?;
+    let max_bytes = config.lake.max_bytes;
+    let copies = Copies::of(&config.state, max_bytes.saturating_mul(HELD_BATCHES), max_bytes);
+    let copies = copies.with_context(|| format!("cannot make {}", config.state.display()))?;
     let (tell, heard) = mpsc::channel();
     let start = |forward| Forwarder::start(config, forward, tell.clone(), stop.clone());
     let forwarders = config.forwards.iter().map(start).collect::<anyhow::Result<_>>()?;
@@ -146,6 +148,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         );
         say(&Event::Trouble { message });
     }
+    service.take_up().with_context(|| format!("cannot read {}", config.state.join("copies").display()))?;
     let (mut is_start, mut dead) = (true, None);
     loop {
         service.arrivals();
@@ -203,6 +206,22 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
 }
 
 impl Service<'_> {
+    /// Copies that an earlier service left come first, as the files were then.
+    fn take_up(&mut self) -> std::io::Result<()> {
+        for (file, about) in self.copies.left()? {
+            let from = self.config.inputs.iter().position(|input| input.name == about.from);
+            let Some((from, folder)) = from.and_then(|from| Some((from, self.coming[from].folder.as_mut()?))) else {
+                let hash = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.copies.let_go(&hash)?;
+                continue;
+            };
+            let path = PathBuf::from(&about.name);
+            folder.taken(&path, file.size);
+            self.unsorted.push_back((from, Arrival { file, name: about.name, owned: Owned::Kept(path) }));
+        }
+        Ok(())
+    }
+
     fn in_hand(&self) -> u64 {
         let held =
             |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from).count() as u64).sum::<u64>();
@@ -352,8 +371,9 @@ impl Service<'_> {
         // Only then the forwards may forget that they had it.
         let gone = gone.and_then(|()| {
             let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
-            hash.map_or(Ok(()), |hash| forgotten(hash).and_then(|()| self.copies.let_go(hash)))
+            hash.map_or(Ok(()), forgotten)
         });
+        let gone = hash.map_or(Ok(()), |hash| self.copies.let_go(hash)).and(gone);
         if let Err(error) = gone {
             (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
         }

@@ -11,6 +11,7 @@ use crate::{
     forward::About,
     ocsf::{Mapping, Origin},
     service::{
+        copies::Copied,
         event::Event,
         held::{Backoff, Held},
         work::{Step, Target, Work},
@@ -188,9 +189,11 @@ impl Service<'_> {
             return Ok(true);
         }
         if matches!(held.owned, Owned::Kept(_)) {
-            match self.copies.copy(&held.input.file, &hash) {
-                Ok(Some(copy)) => held.input.file = copy,
-                Ok(None) => return Ok(false),
+            let about = About { from: name.clone(), name: held.input.name.clone() };
+            match self.copies.copy(&held.input.file, &hash, &about) {
+                Ok(Copied::As(copy)) => held.input.file = copy,
+                Ok(Copied::Changed) => return Ok(false),
+                Ok(Copied::NoRoom) => return Err(Unsorted::NoRoom),
                 Err(error) => {
                     let message = format!("{}: cannot be copied: {error}; it is tried again", held.input.name);
                     if self.unread.insert(held.input.name.clone()) {

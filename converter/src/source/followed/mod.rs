@@ -176,13 +176,17 @@ impl Followed {
         let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
         let now = inode(&self.path);
         if self.empty.is_some() && self.empty != now {
-            let moved = beside(&self.path)?.into_iter().find(|path| inode(path) == self.empty);
-            self.empty = None;
-            if let Some(moved) = moved
-                && let Some(first) = At::beginning(&moved, VecDeque::new(), true)?
-            {
-                return Ok(Some(first));
+            if let Some(moved) = beside(&self.path)?.into_iter().find(|path| inode(path) == self.empty) {
+                if let Some(first) = At::beginning(&moved, VecDeque::new(), true)? {
+                    self.empty = None;
+                    return Ok(Some(first));
+                }
+                // Whoever writes may not know yet that it was moved.
+                if fs::metadata(&moved).is_ok_and(|meta| time::now() - meta.ctime() < SETTLED) {
+                    return Ok(None);
+                }
             }
+            self.empty = None;
         }
         let first = At::beginning(&self.path, VecDeque::new(), false)?;
         self.empty = if first.is_none() { now } else { None };
