@@ -13,9 +13,9 @@ use flowlake_common::{aside, hash::HashingReader};
 
 use crate::{forward::About, input::InputFile};
 
-/// What the names of copies begin with that are not finished, and what those of the files beside them end with.
+/// What the names of copies begin with that are not finished, and what those of the files beside them end with, behind a dot.
 const ASIDE: &str = ".new-";
-const ABOUT: &str = ".about";
+const ABOUT: &str = "about";
 
 /// The folder of copies, each named by its hash.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Copies {
             if path.extension().is_some() {
                 continue;
             }
-            let about = fs::read(path.with_extension(&ABOUT[1..])).ok();
+            let about = fs::read(path.with_extension(ABOUT)).ok();
             match about.and_then(|about| serde_json::from_slice(&about).ok()) {
                 Some(about) => left.push((InputFile { size: fs::metadata(&path)?.len(), path }, about)),
                 // Nobody knows whose it was.
@@ -87,7 +87,7 @@ impl Copies {
                 return Ok(Copied::Changed);
             }
             new.as_file().sync_all()?;
-            fs::write(path.with_extension(&ABOUT[1..]), serde_json::to_vec(about)?)?;
+            fs::write(path.with_extension(ABOUT), serde_json::to_vec(about)?)?;
             new.persist(&path).map_err(|error| error.error)?;
         }
         Ok(Copied::As(InputFile { size: fs::metadata(&path)?.len(), path }))
@@ -96,7 +96,7 @@ impl Copies {
     /// Everybody has it.
     pub(super) fn let_go(&self, hash: &str) -> io::Result<()> {
         let path = self.folder.join(hash);
-        for file in [path.with_extension(&ABOUT[1..]), path] {
+        for file in [path.with_extension(ABOUT), path] {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
