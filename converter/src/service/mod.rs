@@ -4,7 +4,6 @@
 //! of. Speaks in [`Event`]s.
 
 pub mod config;
-mod copies;
 mod event;
 mod flight;
 mod forwarder;

@@ -119,13 +119,6 @@ impl Folder {
         found
     }
 
-    /// A file is in hand already, as it was when it had so many bytes: what it has more came later.
-    pub fn taken(&mut self, path: &Path, size: u64) {
-        let (Ok(meta), Ok(head)) = (fs::metadata(path), head_of(path, size)) else { return };
-        let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        self.out.insert(path.to_owned(), ((meta.dev(), meta.ino()), Seen { size, modified, head }));
-    }
-
     /// A file was delivered, or refused for good: it does not come again.
     ///
     /// # Errors

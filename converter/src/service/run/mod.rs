@@ -15,7 +15,6 @@ use flowlake_common::time;
 
 use super::{
     config::{Config, Files, InputConfig},
-    copies::Copies,
     event::{Event, Say},
     forwarder::{Forwarder, LAST_CALL_US, stray_forwards},
     held::{Backoff, Held},
@@ -27,6 +26,7 @@ use super::{
 };
 use crate::{
     aws::Aws,
+    batch::Input,
     deliver::Root,
     failure::Failure,
     source::{Arrival, Folder, Followed, Owned, SpoolFiles},
@@ -36,6 +36,7 @@ use crate::{
 const MAX_HELD: usize = 8192;
 /// And so many batches' bytes of them: what is not claimed its agent may give up, when its spool is full.
 const HELD_BATCHES: u64 = 4;
+const QUEUE_FULL: &str = "its queue is full (queue-mib); inputs wait where they are";
 /// Seconds between two looks at a folder.
 const LOOK_EVERY: i64 = 5;
 /// Seconds after which what is new in a file that grows becomes a piece; it waits for others again then.
@@ -94,7 +95,8 @@ struct Service<'a> {
     rejects: PathBuf,
     clock_said: bool,
     forwarders: Vec<Forwarder>,
-    copies: Copies,
+    /// What the lake has, and some forward does not yet.
+    delivered: Vec<Held>,
     /// What these say.
     heard: Receiver<Event>,
     ended: Ended,
@@ -113,9 +115,6 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
     let _lock = lock::lock(&config.state)?;
     let (root, aws) = lake::open(config)?;
     let coming = config.inputs.iter().map(|input| coming(config, input)).collect::<anyhow::Result<_>>()?;
-    let max_bytes = config.lake.max_bytes;
-    let copies = Copies::of(&config.state, max_bytes.saturating_mul(HELD_BATCHES), max_bytes);
-    let copies = copies.with_context(|| format!("cannot make {}", config.state.display()))?;
     let (tell, heard) = mpsc::channel();
     let start = |forward| Forwarder::start(config, forward, tell.clone(), stop.clone());
     let forwarders = config.forwards.iter().map(start).collect::<anyhow::Result<_>>()?;
@@ -135,7 +134,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         rejects: config.state.join("rejects"),
         clock_said: false,
         forwarders,
-        copies,
+        delivered: Vec::new(),
         heard,
         ended: Ended::default(),
         metrics: Metrics::new()?,
@@ -148,7 +147,6 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         );
         say(&Event::Trouble { message });
     }
-    service.take_up().with_context(|| format!("cannot read {}", config.state.join("copies").display()))?;
     let (mut is_start, mut dead) = (true, None);
     loop {
         service.arrivals();
@@ -206,26 +204,10 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
 }
 
 impl Service<'_> {
-    /// Copies that an earlier service left come first, as the files were then.
-    fn take_up(&mut self) -> std::io::Result<()> {
-        for (file, about) in self.copies.left()? {
-            let from = self.config.inputs.iter().position(|input| input.name == about.from);
-            let Some((from, folder)) = from.and_then(|from| Some((from, self.coming[from].folder.as_mut()?))) else {
-                let hash = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                self.copies.let_go(&hash)?;
-                continue;
-            };
-            let path = PathBuf::from(&about.name);
-            folder.taken(&path, file.size);
-            self.unsorted.push_back((from, Arrival { file, name: about.name, owned: Owned::Kept(path) }));
-        }
-        Ok(())
-    }
-
     fn in_hand(&self) -> u64 {
         let held =
             |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from).count() as u64).sum::<u64>();
-        self.works.iter().map(held).sum::<u64>() + self.unsorted.len() as u64
+        self.works.iter().map(held).sum::<u64>() + (self.unsorted.len() + self.delivered.len()) as u64
     }
 
     fn write_status(&mut self, is_last: bool) {
@@ -271,7 +253,9 @@ impl Service<'_> {
             let size = |arrival: &Arrival| if self.unread.contains(&arrival.name) { 0 } else { arrival.file.size };
             let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| size(arrival));
             let (mut room, mut bytes) = (MAX_HELD, self.config.lake.max_bytes.saturating_mul(HELD_BATCHES));
-            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted) {
+            // Nor does what the lake has: it only takes a place.
+            let delivered = self.delivered.iter().filter(|held| held.from == from).map(|_| 0);
+            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted).chain(delivered) {
                 (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size));
             }
             if room == 0 || bytes == 0 {
@@ -320,6 +304,9 @@ impl Service<'_> {
     }
 
     fn deliver(&mut self, is_start: bool) {
+        for held in std::mem::take(&mut self.delivered) {
+            self.hand_on(held);
+        }
         let (wait, max_bytes) = (self.config.lake.wait, self.config.lake.max_bytes);
         for place in 0..self.works.len() {
             let around = Around { inputs: &self.config.inputs, rejects: &self.rejects, wait, max_bytes, is_start };
@@ -352,7 +339,7 @@ impl Service<'_> {
         }
         for held in done {
             self.ended.inputs += 1;
-            self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
+            self.hand_on(held);
         }
         for held in again {
             let Held { input, from, owned } = held;
@@ -361,6 +348,50 @@ impl Service<'_> {
         for (held, why) in parked {
             self.park(held, &why);
         }
+    }
+
+    /// Gives what the lake has to the forwards to which it was promised, and lets go of it; or keeps it until they have room.
+    fn hand_on(&mut self, held: Held) {
+        if matches!(held.owned, Owned::Kept(_)) {
+            let Held { input: Input { file, hash, name }, from, .. } = &held;
+            for place in 0..self.forwarders.len() {
+                let Forwarder { queue, .. } = &self.forwarders[place];
+                if !self.forwarders[place].is_of(&self.config.inputs[*from].name) || !queue.is_promised(hash) {
+                    continue;
+                }
+                let kept = if queue.has_room() {
+                    queue.keep_promise(hash, file).map_err(|error| format!("{name}: cannot be queued: {error}"))
+                } else {
+                    Err(QUEUE_FULL.to_owned())
+                };
+                if matches!(kept, Ok(false)) {
+                    let message =
+                        format!("{name}: changed after it was delivered; {} misses it", self.forwarders[place].who);
+                    (self.say)(&Event::Trouble { message });
+                }
+                if self.stopped_by(place, kept.err()) {
+                    self.delivered.push(held);
+                    return;
+                }
+            }
+        }
+        self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
+    }
+
+    /// Says why a forward takes no input, when that is news; whether it takes none.
+    fn stopped_by(&mut self, place: usize, why: Option<String>) -> bool {
+        let forwarder = &mut self.forwarders[place];
+        let waiter = format!("{}'s inputs", forwarder.who);
+        match &why {
+            Some(why) if forwarder.stopped_by.is_none() => {
+                self.metrics.waits(&waiter, why.clone());
+                (self.say)(&Event::Trouble { message: format!("{}: {why}", forwarder.who) });
+            }
+            None if forwarder.stopped_by.is_some() => self.metrics.works(&waiter),
+            _ => {}
+        }
+        forwarder.stopped_by = why;
+        forwarder.stopped_by.is_some()
     }
 
     fn let_go(&mut self, from: usize, owned: &Owned, name: &str, hash: Option<&str>) {
@@ -373,7 +404,6 @@ impl Service<'_> {
             let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
             hash.map_or(Ok(()), forgotten)
         });
-        let gone = hash.map_or(Ok(()), |hash| self.copies.let_go(hash)).and(gone);
         if let Err(error) = gone {
             (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
         }
@@ -386,8 +416,6 @@ impl Service<'_> {
         if let Err(error) = self.parked.park(from, &held, why) {
             (self.say)(&Event::Trouble { message: format!("{}: cannot be parked: {error}", held.input.name) });
         } else if let Owned::Kept(path) = held.owned {
-            // It comes again as it is then.
-            drop(self.copies.let_go(&held.input.hash));
             self.parked_kept.push((held.from, held.input.hash, path));
         }
     }

@@ -4,15 +4,15 @@ use std::{collections::BTreeSet, fs};
 
 use flowlake_common::{progress::Progress, time};
 
-use super::{SECOND, Service};
+use super::{QUEUE_FULL, SECOND, Service};
 use crate::{
     batch::{Input, NoInput, Opened},
     failure::Failure,
     forward::About,
     ocsf::{Mapping, Origin},
     service::{
-        copies::Copied,
         event::Event,
+        forwarder::Forwarder,
         held::{Backoff, Held},
         work::{Step, Target, Work},
     },
@@ -28,8 +28,6 @@ enum Unsorted {
     /// A forward cannot take it yet.
     NoRoom,
 }
-
-const QUEUE_FULL: &str = "its queue is full (queue-mib); inputs wait where they are, for the lake too";
 
 impl Service<'_> {
     /// Finds out what the inputs are that arrived, and into which source of the lake they go.
@@ -125,7 +123,7 @@ impl Service<'_> {
             Err(error) => return unread(arrival, &format!("{error:#}")),
         };
         let Arrival { file, name, owned } = arrival;
-        let mut held = Held { input: Input { file, hash, name }, from, owned };
+        let held = Held { input: Input { file, hash, name }, from, owned };
         let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
         let place = match mapping.map(|mapping| self.work(from, mapping)) {
             Err(why) => {
@@ -147,13 +145,8 @@ impl Service<'_> {
             }
             Ok(Ok(place)) => place,
         };
-        match self.forward(place, &mut held) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.again(from, &held.owned);
-                return Ok(());
-            }
-            Err(why) => return Err(Box::new((back(held), why))),
+        if let Err(why) = self.forward(place, &held) {
+            return Err(Box::new((back(held), why)));
         }
         let mut step = Step::default();
         let taken = self.works[place].take(held, &mut step);
@@ -171,62 +164,43 @@ impl Service<'_> {
         }
     }
 
-    /// Hands an input to the forwards; false when it is not what it was. What the lake has went to them before. Of a file that is somebody
-    /// else's a copy is made first, so that the lake and the forwards have the same bytes.
-    fn forward(&mut self, place: usize, held: &mut Held) -> Result<bool, Unsorted> {
-        let name = &self.config.inputs[held.from].name;
-        if !self.forwarders.iter().any(|forwarder| forwarder.is_of(name)) {
-            return Ok(true);
+    /// Hands an input to the forwards. What the lake has went to them before. A file that is somebody else's may change: it is promised to
+    /// them, and they have it when the lake has it.
+    fn forward(&mut self, place: usize, held: &Held) -> Result<(), Unsorted> {
+        let Held { input: Input { file, hash, name }, from, owned } = held;
+        let input = &self.config.inputs[*from].name;
+        if !self.forwarders.iter().any(|forwarder| forwarder.is_of(input)) {
+            return Ok(());
         }
         let target = &self.works[place].target;
         if matches!(target.mapping.origin, Origin::Zeek | Origin::Suricata) {
-            let message = format!("{}: no VPC flow log records; not forwarded", held.input.name);
+            let message = format!("{name}: no VPC flow log records; not forwarded");
             (self.say)(&Event::OfInput { message });
-            return Ok(true);
+            return Ok(());
         }
-        let hash = held.input.hash.clone();
-        if target.lake.ledger().is_delivered(&hash).map_err(Unsorted::NoLedger)? {
-            return Ok(true);
+        if target.lake.ledger().is_delivered(hash).map_err(Unsorted::NoLedger)? {
+            return Ok(());
         }
-        if matches!(held.owned, Owned::Kept(_)) {
-            let about = About { from: name.clone(), name: held.input.name.clone() };
-            match self.copies.copy(&held.input.file, &hash, &about) {
-                Ok(Copied::As(copy)) => held.input.file = copy,
-                Ok(Copied::Changed) => return Ok(false),
-                Ok(Copied::NoRoom) => return Err(Unsorted::NoRoom),
-                Err(error) => {
-                    let message = format!("{}: cannot be copied: {error}; it is tried again", held.input.name);
-                    if self.unread.insert(held.input.name.clone()) {
-                        (self.say)(&Event::Trouble { message });
-                    }
+        for place in 0..self.forwarders.len() {
+            let Forwarder { queue, .. } = &self.forwarders[place];
+            if !self.forwarders[place].is_of(input) {
+                continue;
+            }
+            let about = About { from: input.clone(), name: name.clone() };
+            let added = match owned {
+                Owned::Kept(_) => queue.promise(hash, &about),
+                Owned::Claimed(_) if queue.can_take(hash) => queue.add(hash, file, &about),
+                Owned::Claimed(_) => {
+                    self.stopped_by(place, Some(QUEUE_FULL.to_owned()));
                     return Err(Unsorted::NoRoom);
                 }
-            }
-        }
-        for forwarder in self.forwarders.iter_mut().filter(|forwarder| forwarder.is_of(name)) {
-            let about = About { from: name.clone(), name: held.input.name.clone() };
-            let added = if forwarder.queue.can_take(&hash) {
-                let added = forwarder.queue.add(&hash, &held.input.file, &about);
-                added.map_err(|error| format!("{}: cannot be queued: {error}; inputs wait where they are", about.name))
-            } else {
-                Err(QUEUE_FULL.to_owned())
             };
-            let stopped_by = added.err();
-            let waiter = format!("{}'s inputs", forwarder.who);
-            match &stopped_by {
-                Some(why) if forwarder.stopped_by.is_none() => {
-                    self.metrics.waits(&waiter, why.clone());
-                    (self.say)(&Event::Trouble { message: format!("{}: {why}", forwarder.who) });
-                }
-                None if forwarder.stopped_by.is_some() => self.metrics.works(&waiter),
-                _ => {}
-            }
-            forwarder.stopped_by = stopped_by;
-            if forwarder.stopped_by.is_some() {
+            let why = added.err().map(|error| format!("{name}: cannot be queued: {error}; inputs wait where they are"));
+            if self.stopped_by(place, why) {
                 return Err(Unsorted::NoRoom);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The place of the lake's source for these rows.
