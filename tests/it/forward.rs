@@ -304,105 +304,32 @@ fn records_that_firehose_refuses_are_sent_again_one_by_one() {
     assert!(twice > 0 && again >= twice, "{twice} are there twice\n{report}");
 }
 
-/// A folder's file that grows while it waits for others: the lake and the forward have the same of it, once.
+/// What waits for a forward that is not in the configuration any more is said, and is sent when it is given back.
 #[test]
-fn the_lake_and_a_forward_have_the_same_bytes() {
+fn what_waits_for_a_forward_that_is_gone_is_said() {
     let Some(cloud) = cloud() else { return };
     let place = Place::new();
-    cloud.ask("bucket", json!({ "name": "forward-same" }));
-    let forwards = format!(
-        "[inputs.cloud]\nfolder = \"{}\"\norigin = \"on-premises\"\n[forward.files]\ns3 = \"s3://forward-same\"\ninputs = [\"cloud\"]\n",
-        place.path("folder").display()
-    );
-    let config = config(&place, "state", &forwards);
-    let text = fs::read_to_string(&config).unwrap().replace("batch-seconds = 1", "batch-seconds = 10");
-    fs::write(&config, text).unwrap();
-    let lines = |numbers| usual(numbers, 1_718_530_010).replace('\n', " us-east-1\n");
-    let log = write(&place.path("folder"), "a.log", (HEADER.replace('\n', " region\n") + &lines(0..50)).as_bytes());
-    let before = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time::now().unsigned_abs() - 60);
-    fs::File::options().write(true).open(&log).unwrap().set_modified(before).unwrap();
-    let service = start(cloud, &config, &[]);
-    let is_promised = || tree(&place.path("state/forward")).keys().any(|name| name.ends_with("promised"));
-    service.wait_until("promised", is_promised);
-    assert!(!service.said().contains("inputs delivered"), "{}", service.said());
-    let mut grows = fs::File::options().append(true).open(&log).unwrap();
-    std::io::Write::write_all(&mut grows, lines(50..60).as_bytes()).unwrap();
-    service.wait_for("60 rows in 1 new lake files");
-    service.wait_until("forwarded", || status(&config).contains("60 records forwarded, 0 inputs"));
-    // After it was delivered it grows again: that is said, and neither has it.
-    std::io::Write::write_all(&mut grows, lines(60..70).as_bytes()).unwrap();
-    service.wait_for("grew after it was delivered");
-    service.stop();
-    crate::service::each_once(&place.path("lake"), 60);
-    let folder = place.path("fetched");
-    cloud.fetch("forward-same", "", &folder);
-    let lines: Vec<String> = tree(&folder).keys().flat_map(|name| read_back(&folder.join(name), None)).collect();
-    assert_eq!(lines.len(), 60);
-}
-
-/// A folder's files are somebody else's: one that grows after it was queued is forwarded as it was, and stops nobody. What a stop cut
-/// short goes on from there; what waits for a forward that is gone is said.
-#[test]
-fn what_is_queued_stays_as_it_is() {
-    let Some(cloud) = cloud() else { return };
-    let place = Place::new();
-    cloud.ask("bucket", json!({ "name": "forward-folder" }));
-    let forwards = |name: &str| {
-        format!(
-            "[inputs.cloud]\nfolder = \"{}\"\n[forward.{name}]\ns3 = \"s3://forward-folder\"\ninputs = [\"cloud\"]\nqueue-mib = 1\n\
-             [inputs.cloud2]\nfolder = \"{}\"\n",
-            place.path("folder").display(),
-            place.path("other").display()
-        )
-    };
-    let give = |name: &str, numbers| {
-        let text = format!(
-            "{}{}",
-            HEADER.replace('\n', " region\n"),
-            usual(numbers, 1_718_530_010).replace('\n', " us-east-1\n")
-        );
-        let path = write(&place.path("folder"), name, text.as_bytes());
-        let before = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time::now().unsigned_abs() - 60);
-        fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
-        path
-    };
-    let config_of = |name: &str| config(&place, "state", &forwards(name));
-    let first = give("a.log", 0..50);
+    cloud.ask("bucket", json!({ "name": "forward-gone" }));
+    let config_of = |name: &str| config(&place, "state", &format!("[forward.{name}]\ns3 = \"s3://forward-gone\"\n"));
     let dead = [("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")];
-    let path = config_of("files");
-    let service = start(cloud, &path, &dead);
+    let text = HEADER.replace('\n', " region\n") + &usual(0..50, 1_718_530_010).replace('\n', " us-east-1\n");
+    place.put("a", &text);
+    let service = start(cloud, &config_of("files"), &dead);
     service.wait_for("forward.files: PutObject");
-    let mut grows = fs::File::options().append(true).open(&first).unwrap();
-    std::io::Write::write_all(&mut grows, usual(900..910, 1_718_530_010).replace('\n', " us-east-1\n").as_bytes())
-        .unwrap();
-    // More than the queue takes: the lake has it all the same.
-    give("b.log", 50..15_050);
-    service.wait_for("15000 rows in");
-    give("c.log", 15_050..15_100);
-    service.wait_for("its queue is full");
-    assert_eq!(service.said().matches(" 50 rows in").count(), 2, "{}", service.said());
-    service.kill();
-    let service = start(cloud, &path, &[]);
-    service.wait_until("everything", || cloud.keys("forward-folder", "").len() == 3);
-    service.wait_until("status", || status(&path).contains("0 inputs of 0 bytes wait"));
-    let said = service.stop();
-    assert!(said.contains("grew after it was delivered") && !said.contains("parked; mend"), "{said}");
-    let folder = place.path("fetched");
-    cloud.fetch("forward-folder", "", &folder);
-    let lines: Vec<String> = tree(&folder).keys().flat_map(|name| read_back(&folder.join(name), None)).collect();
-    let once: std::collections::BTreeSet<&String> = lines.iter().collect();
-    assert_eq!((lines.len(), once.len()), (15_100, 15_100));
-    assert_eq!(tree(&place.path("state/forward")).len(), 0);
-    // Called otherwise, nobody forwards what waits, and that is said.
-    let service = start(cloud, &path, &dead);
-    give("d.log", 15_100..15_110);
-    service.wait_until("queued", || tree(&place.path("state/forward")).keys().any(|name| name.ends_with("input")));
+    service.wait_until("the lake", || place.in_spool() == 0);
     service.stop();
     let path = config_of("others");
     let service = start(cloud, &path, &dead);
     service.wait_for("forward.files: 1 inputs wait for it, and it is not in the configuration; give it back");
     service.wait_until("status", || status(&path).contains("waits              forward.files: 1 inputs"));
     service.stop();
+    let service = start(cloud, &config_of("files"), &[]);
+    service.wait_until("everything", || tree(&place.path("state/forward")).is_empty());
+    service.stop();
+    let folder = place.path("fetched");
+    cloud.fetch("forward-gone", "", &folder);
+    let lines: Vec<String> = tree(&folder).keys().flat_map(|name| read_back(&folder.join(name), None)).collect();
+    assert_eq!(lines.len(), 50);
 }
 
 /// A forward that fails stops neither the lake nor the others, until its queue is full; kills lose nothing, and double nothing in S3.

@@ -1,12 +1,12 @@
 //! What waits to be forwarded: a folder of inputs, which outlives whoever began.
 //!
 //! An input is a folder of its own, named by its hash, with three files: `input`, its bytes, until it is forwarded; `held`, as long as it
-//! may arrive again; and `about`. Of one that is only `promised` its bytes come later. So an input that arrives again after a crash, as long as the lake does not have it, is not forwarded
+//! may arrive again; and `about`. So an input that arrives again after a crash, as long as the lake does not have it, is not forwarded
 //! twice. The service adds and the forwarder takes away: neither needs to know of the other.
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -28,7 +28,7 @@ const INPUT: &str = "input";
 const HELD: &str = "held";
 const ABOUT: &str = "about";
 const SENT: &str = "sent";
-const PROMISED: &str = "promised";
+
 /// What the names of folders start with that are not finished.
 const ASIDE: &str = ".new-";
 /// Seconds after which an input that was forwarded is not expected to arrive again.
@@ -111,7 +111,7 @@ impl Queue {
     /// Whether an input can be added, or was.
     #[must_use]
     pub fn can_take(&self, hash: &str) -> bool {
-        self.has_room() || self.folder.join(hash).exists()
+        self.size().1 < self.max_bytes || self.folder.join(hash).exists()
     }
 
     /// Adds an input, unless it was. When it returns, the input outlives a crash. The file is ours: nobody changes it in its place.
@@ -148,67 +148,6 @@ impl Queue {
         self.inputs.fetch_add(1, Ordering::Relaxed);
         drop(counting);
         File::open(&self.folder)?.sync_all()
-    }
-
-    /// Promises an input that is somebody else's file: it is added when the lake has it. What was promised, or is there, stays so.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn promise(&self, hash: &str, about: &About) -> io::Result<()> {
-        let own = self.folder.join(hash);
-        if own.exists() {
-            return Ok(());
-        }
-        let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(&self.folder)?;
-        let mut written = File::create(aside.path().join(ABOUT))?;
-        written.write_all(&serde_json::to_vec(about)?)?;
-        written.sync_all()?;
-        for mark in [HELD, PROMISED] {
-            File::create(aside.path().join(mark))?.sync_all()?;
-        }
-        File::open(aside.path())?.sync_all()?;
-        fs::rename(aside.path(), &own)?;
-        drop(aside.keep());
-        File::open(&self.folder)?.sync_all()
-    }
-
-    /// Whether an input was promised and is not added yet.
-    #[must_use]
-    pub fn is_promised(&self, hash: &str) -> bool {
-        self.folder.join(hash).join(PROMISED).exists()
-    }
-
-    /// Adds an input that was promised, of so many bytes; false when its file has others by now, and then it is promised no more.
-    ///
-    /// # Errors
-    /// When it cannot be copied.
-    pub fn keep_promise(&self, hash: &str, file: &InputFile) -> io::Result<bool> {
-        let own = self.folder.join(hash);
-        let mut new = tempfile::Builder::new().prefix(ASIDE).tempfile_in(&own)?;
-        // What it grew by since is not the input's.
-        let copied = match File::open(&file.path) {
-            Ok(from) => io::copy(&mut from.take(file.size), &mut new)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        let is_it = HashingReader::new(File::open(new.path())?).finish()? == hash;
-        if is_it {
-            new.as_file().sync_all()?;
-            let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-            new.persist(own.join(INPUT)).map_err(|error| error.error)?;
-            self.bytes.fetch_add(copied, Ordering::Relaxed);
-            self.inputs.fetch_add(1, Ordering::Relaxed);
-            drop(counting);
-        }
-        File::open(&own)?.sync_all()?;
-        fs::remove_file(own.join(PROMISED))?;
-        Ok(is_it)
-    }
-
-    /// Whether there is room for one more.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.size().1 < self.max_bytes
     }
 
     /// An input is in the lake, and does not arrive again.
@@ -331,25 +270,11 @@ mod tests {
         queue.let_go("c").unwrap();
         queue.done(&entry).unwrap();
         assert_eq!(queue.remembered(&entry), None);
-        // Somebody else's file is promised first, and is what it was when it is added, though it grew.
-        let hash = file.sha256().unwrap();
-        queue.promise(&hash, &about).unwrap();
-        assert!(queue.is_promised(&hash) && queue.oldest(9, |own| own == hash).unwrap().is_empty());
-        fs::OpenOptions::new().append(true).open(&file.path).unwrap().write_all(b"more").unwrap();
-        assert!(queue.keep_promise(&hash, &file).unwrap() && !queue.is_promised(&hash));
-        let entry = queue.oldest(9, |own| own == hash).unwrap().remove(0);
-        assert_eq!(fs::read(&entry.file.path).unwrap(), b"12345");
-        queue.done(&entry).unwrap();
-        queue.let_go(&hash).unwrap();
-        // What became another is missed.
-        queue.promise("other", &about).unwrap();
-        assert!(!queue.keep_promise("other", &file).unwrap() && !queue.is_promised("other"));
-        queue.let_go("other").unwrap();
         // The lake is faster; the queue outlives its process.
         queue.let_go("b").unwrap();
         fs::create_dir(folder.path().join("queue/.new-left")).unwrap();
         let queue = Queue::open(&folder.path().join("queue"), 6).unwrap();
-        assert_eq!(queue.size(), (1, 9));
+        assert_eq!(queue.size(), (1, 5));
         let [entry] = &queue.oldest(9, |_| true).unwrap()[..] else { panic!("one entry") };
         assert_eq!(entry.hash, "b");
         queue.done(entry).unwrap();

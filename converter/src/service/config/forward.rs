@@ -103,6 +103,16 @@ impl RawForward {
                 {
                     return Err((inputs.span().start, format!("inputs: there is no [inputs.{unknown}]")));
                 }
+                let is_folder = |name: &&String| {
+                    let of = |input: &&InputConfig| input.name == **name && matches!(input.files, Files::Folder(_));
+                    all.iter().any(|input| of(&input))
+                };
+                if let Some(folder) = inputs.as_ref().iter().find(is_folder) {
+                    let why = format!(
+                        "inputs: [inputs.{folder}] is a folder, whose files are somebody else's; spools and files that grow are forwarded"
+                    );
+                    return Err((inputs.span().start, why));
+                }
                 inputs.into_inner()
             }
             None => {

@@ -304,6 +304,10 @@ mod tests {
                 "converter.toml:7: inputs: there is no [inputs.b]",
             ),
             (
+                format!("{LAKE}[inputs.a]\nfolder = \"/a\"\n[forward.x]\nlog-group = \"a\"\ninputs = [\"a\"]\n"),
+                "converter.toml:7: inputs: [inputs.a] is a folder",
+            ),
+            (
                 format!("{LAKE}[inputs.a]\nfolder = \"/a\"\n[forward.x]\nlog-group = \"a\"\n"),
                 "converter.toml:5: forward.x: give `inputs`",
             ),

@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     aws::Aws,
-    batch::Input,
     deliver::Root,
     failure::Failure,
     source::{Arrival, Folder, Followed, Owned, SpoolFiles},
@@ -36,7 +35,7 @@ use crate::{
 const MAX_HELD: usize = 8192;
 /// And so many batches' bytes of them: what is not claimed its agent may give up, when its spool is full.
 const HELD_BATCHES: u64 = 4;
-const QUEUE_FULL: &str = "its queue is full (queue-mib); inputs wait where they are";
+const QUEUE_FULL: &str = "its queue is full (queue-mib); inputs wait where they are, for the lake too";
 /// Seconds between two looks at a folder.
 const LOOK_EVERY: i64 = 5;
 /// Seconds after which what is new in a file that grows becomes a piece; it waits for others again then.
@@ -95,8 +94,6 @@ struct Service<'a> {
     rejects: PathBuf,
     clock_said: bool,
     forwarders: Vec<Forwarder>,
-    /// What the lake has, and some forward does not yet.
-    delivered: Vec<Held>,
     /// What these say.
     heard: Receiver<Event>,
     ended: Ended,
@@ -134,7 +131,6 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         rejects: config.state.join("rejects"),
         clock_said: false,
         forwarders,
-        delivered: Vec::new(),
         heard,
         ended: Ended::default(),
         metrics: Metrics::new()?,
@@ -207,7 +203,7 @@ impl Service<'_> {
     fn in_hand(&self) -> u64 {
         let held =
             |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from).count() as u64).sum::<u64>();
-        self.works.iter().map(held).sum::<u64>() + (self.unsorted.len() + self.delivered.len()) as u64
+        self.works.iter().map(held).sum::<u64>() + self.unsorted.len() as u64
     }
 
     fn write_status(&mut self, is_last: bool) {
@@ -253,9 +249,7 @@ impl Service<'_> {
             let size = |arrival: &Arrival| if self.unread.contains(&arrival.name) { 0 } else { arrival.file.size };
             let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| size(arrival));
             let (mut room, mut bytes) = (MAX_HELD, self.config.lake.max_bytes.saturating_mul(HELD_BATCHES));
-            // Nor does what the lake has: it only takes a place.
-            let delivered = self.delivered.iter().filter(|held| held.from == from).map(|_| 0);
-            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted).chain(delivered) {
+            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted) {
                 (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size));
             }
             if room == 0 || bytes == 0 {
@@ -304,9 +298,6 @@ impl Service<'_> {
     }
 
     fn deliver(&mut self, is_start: bool) {
-        for held in std::mem::take(&mut self.delivered) {
-            self.hand_on(held);
-        }
         let (wait, max_bytes) = (self.config.lake.wait, self.config.lake.max_bytes);
         for place in 0..self.works.len() {
             let around = Around { inputs: &self.config.inputs, rejects: &self.rejects, wait, max_bytes, is_start };
@@ -339,7 +330,7 @@ impl Service<'_> {
         }
         for held in done {
             self.ended.inputs += 1;
-            self.hand_on(held);
+            self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
         }
         for held in again {
             let Held { input, from, owned } = held;
@@ -348,34 +339,6 @@ impl Service<'_> {
         for (held, why) in parked {
             self.park(held, &why);
         }
-    }
-
-    /// Gives what the lake has to the forwards to which it was promised, and lets go of it; or keeps it until they have room.
-    fn hand_on(&mut self, held: Held) {
-        if matches!(held.owned, Owned::Kept(_)) {
-            let Held { input: Input { file, hash, name }, from, .. } = &held;
-            for place in 0..self.forwarders.len() {
-                let Forwarder { queue, .. } = &self.forwarders[place];
-                if !self.forwarders[place].is_of(&self.config.inputs[*from].name) || !queue.is_promised(hash) {
-                    continue;
-                }
-                let kept = if queue.has_room() {
-                    queue.keep_promise(hash, file).map_err(|error| format!("{name}: cannot be queued: {error}"))
-                } else {
-                    Err(QUEUE_FULL.to_owned())
-                };
-                if matches!(kept, Ok(false)) {
-                    let message =
-                        format!("{name}: changed after it was delivered; {} misses it", self.forwarders[place].who);
-                    (self.say)(&Event::Trouble { message });
-                }
-                if self.stopped_by(place, kept.err()) {
-                    self.delivered.push(held);
-                    return;
-                }
-            }
-        }
-        self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
     }
 
     /// Says why a forward takes no input, when that is news; whether it takes none.

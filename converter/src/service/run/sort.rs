@@ -164,10 +164,9 @@ impl Service<'_> {
         }
     }
 
-    /// Hands an input to the forwards. What the lake has went to them before. A file that is somebody else's may change: it is promised to
-    /// them, and they have it when the lake has it.
+    /// Hands an input to the forwards. What the lake has went to them before.
     fn forward(&mut self, place: usize, held: &Held) -> Result<(), Unsorted> {
-        let Held { input: Input { file, hash, name }, from, owned } = held;
+        let Held { input: Input { file, hash, name }, from, .. } = held;
         let input = &self.config.inputs[*from].name;
         if !self.forwarders.iter().any(|forwarder| forwarder.is_of(input)) {
             return Ok(());
@@ -187,15 +186,12 @@ impl Service<'_> {
                 continue;
             }
             let about = About { from: input.clone(), name: name.clone() };
-            let added = match owned {
-                Owned::Kept(_) => queue.promise(hash, &about),
-                Owned::Claimed(_) if queue.can_take(hash) => queue.add(hash, file, &about),
-                Owned::Claimed(_) => {
-                    self.stopped_by(place, Some(QUEUE_FULL.to_owned()));
-                    return Err(Unsorted::NoRoom);
-                }
+            let why = if queue.can_take(hash) {
+                let added = queue.add(hash, file, &about);
+                added.err().map(|error| format!("{name}: cannot be queued: {error}; inputs wait where they are"))
+            } else {
+                Some(QUEUE_FULL.to_owned())
             };
-            let why = added.err().map(|error| format!("{name}: cannot be queued: {error}; inputs wait where they are"));
             if self.stopped_by(place, why) {
                 return Err(Unsorted::NoRoom);
             }
