@@ -4,6 +4,7 @@
 
 mod bad_captures;
 mod bad_logs;
+mod batches;
 mod captures;
 mod cloud;
 mod convert;

@@ -14,7 +14,6 @@ use flowlake_common::{
     spool::{Limits, Spool},
     time,
 };
-use flowlake_converter::deliver::{Directory, Ledger, State, Store};
 
 use crate::support::{Ran, converter, lake_files, loudly, rows, run, write};
 
@@ -67,7 +66,7 @@ impl Place {
     }
 
     /// A configuration with a state of its own, one lake, the spool and the folder.
-    fn config(&self, name: &str, lake: &str) -> PathBuf {
+    pub(crate) fn config(&self, name: &str, lake: &str) -> PathBuf {
         let root = self.0.path().display();
         let text = format!(
             "state = \"{root}/{name}\"\n[lake]\npath = \"{root}/lake\"\n{lake}\n[inputs.agent]\nspool = \"{root}/spool\"\n\
@@ -91,7 +90,7 @@ impl Place {
     }
 
     /// Puts a finished file into the folder.
-    fn give(&self, name: &str, content: &str) {
+    pub(crate) fn give(&self, name: &str, content: &str) {
         let path = write(&self.path("folder"), name, content.as_bytes());
         let before = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(time::now()).unwrap() - 60);
         fs::File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
@@ -269,72 +268,6 @@ fn converters_share_their_inputs() {
     others[0].wait_until("an empty spool", || place.in_spool() == 0);
     others.into_iter().for_each(|service| drop(service.stop()));
     each_once(&place.path("lake"), 600);
-}
-
-/// A batch of A and B was begun, and then A is gone: B is delivered with C. Come back, A is delivered too. And a batch of which an
-/// object is there, with other bytes than this build would write.
-#[test]
-fn batches_that_are_formed_anew_double_nothing() {
-    let place = Place::new();
-    let [a, b, c] = [file(0, 5), file(5, 5), file(10, 5)];
-    let hash = |content: &str| flowlake_common::hash::sha256(content.as_bytes());
-    let ledger = || {
-        let store = Store::Directory(Directory::new(place.path("lake/.flowlake/ledger")));
-        Ledger::new(store, "flowlake_agent")
-    };
-    let begun = ledger().begin(&[hash(&a), hash(&b)]).unwrap();
-    assert_eq!(ledger().members(&begun).unwrap().len(), 2);
-    place.put("b", &b);
-    place.put("c", &c);
-    let config = place.config("one", "batch-seconds = 1");
-    let service = place.start(&config);
-    service.wait_until("B and C", || counts(&place.path("lake")).len() == 10);
-    place.put("a", &a);
-    service.wait_until("A", || counts(&place.path("lake")).len() == 15);
-    service.wait_until("an empty spool", || place.in_spool() == 0);
-    service.stop();
-    each_once(&place.path("lake"), 15);
-
-    // Published, but not written down as done; and what is there was written by another build.
-    let d = file(15, 5);
-    place.put("d", &d);
-    let service = place.start(&config);
-    service.wait_until("D", || counts(&place.path("lake")).len() == 20);
-    service.wait_until("an empty spool", || place.in_spool() == 0);
-    service.stop();
-    let batch = ledger().batch_of(&hash(&d)).unwrap().unwrap();
-    assert!(matches!(ledger().state(&batch).unwrap(), State::Done(_)));
-    fs::remove_file(place.path("lake/.flowlake/ledger/flowlake_agent/done").join(&batch)).unwrap();
-    let object =
-        lake_files(&place.path("lake")).into_iter().find(|path| path.to_string_lossy().contains(&batch)).unwrap();
-    let other = written_again(&object);
-    place.put("d", &d);
-    let service = place.start(&config);
-    service.wait_for("5 rows were there");
-    service.wait_until("an empty spool", || place.in_spool() == 0);
-    service.stop();
-    each_once(&place.path("lake"), 20);
-    assert_eq!(fs::read(&object).unwrap(), other);
-}
-
-/// Writes a lake file again with other bytes: rows and what it says of itself are the same.
-fn written_again(path: &Path) -> Vec<u8> {
-    use parquet::{
-        arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-        file::properties::WriterProperties,
-    };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
-    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned();
-    let schema = builder.schema().clone();
-    let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
-    for batch in builder.build().unwrap() {
-        writer.write(&batch.unwrap()).unwrap();
-    }
-    let bytes = writer.into_inner().unwrap();
-    assert_ne!(bytes, fs::read(path).unwrap());
-    fs::write(path, &bytes).unwrap();
-    bytes
 }
 
 /// A small file system of the test's own; taken away again at its end.

@@ -175,9 +175,14 @@ impl<'a> Sending<'a> {
         }
     }
 
-    fn is_stopped(&self, between: &Between<'_>) -> bool {
+    /// Counts a batch; whether it is to be sent, not being taken yet.
+    fn is_next(&self, number: &mut u64, between: &Between<'_>) -> Result<bool, Ended> {
+        *number += 1;
+        if *number <= self.taken {
+            return Ok(false);
+        }
         let is_told = self.taken > 0 && self.untimely.is_none();
-        between(if is_told { self.sent() } else { None })
+        if between(if is_told { self.sent() } else { None }) { Err(Ended::Stopped) } else { Ok(true) }
     }
 
     /// Tries once more to put aside what the disk did not take.
@@ -246,12 +251,8 @@ impl<'a> Sending<'a> {
         number: &mut u64,
         between: &Between<'_>,
     ) -> Result<(), Ended> {
-        *number += 1;
-        if *number <= self.taken {
+        if !self.is_next(number, between)? {
             return Ok(());
-        }
-        if self.is_stopped(between) {
-            return Err(Ended::Stopped);
         }
         let untimely = group.put(stream, events).map_err(|failure| self.failed(failure))?;
         let mut refused = 0;
@@ -295,12 +296,8 @@ impl<'a> Sending<'a> {
         number: &mut u64,
         between: &Between<'_>,
     ) -> Result<(), Ended> {
-        *number += 1;
-        if *number <= self.taken {
+        if !self.is_next(number, between)? {
             return Ok(());
-        }
-        if self.is_stopped(between) {
-            return Err(Ended::Stopped);
         }
         let left = self.left.clone().unwrap_or_else(|| (0..lines.len()).collect());
         let batch: Vec<&[u8]> = left.iter().filter_map(|at| lines.get(*at)).map(Vec::as_slice).collect();

@@ -46,12 +46,12 @@ pub enum Event {
     },
     /// A batch that somebody began cannot be finished here.
     Unfinished {
-        /// The lake source.
-        source: String,
-        /// Its name.
-        batch: String,
+        /// The lake source and the batch.
+        who: String,
         /// How many of its inputs are not here.
         missing: usize,
+        /// Where its plan is.
+        plan: String,
     },
     /// A file grew after it was delivered.
     Grown {
@@ -75,6 +75,15 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Why a batch waits, and what to do.
+    pub(super) fn why_unfinished(missing: usize, plan: &str) -> String {
+        format!(
+            "begun, and cannot be finished: {missing} of its inputs are not here; give them back as they were, or give the batch up, as docs/delivery.md says; its plan is {plan}"
+        )
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,10 +101,9 @@ impl fmt::Display for Event {
             Self::Parked { name, why } => {
                 write!(f, "{name}: not delivered: {why}; it is parked; mend it, then flowlake-converter retry")
             }
-            Self::Unfinished { source, batch, missing } => write!(
-                f,
-                "{source}: the batch {batch} was begun and cannot be finished: {missing} of its inputs are not here; give them back"
-            ),
+            Self::Unfinished { who, missing, plan } => {
+                write!(f, "{who}: {}", Self::why_unfinished(*missing, plan))
+            }
             Self::Grown { path } => write!(
                 f,
                 "{}: grew after it was delivered; what is new in it is not delivered. A folder is for finished files",

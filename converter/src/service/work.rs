@@ -215,7 +215,8 @@ impl Work {
         let state = ledger.state(id)?;
         let plan = match state {
             State::Done(_) => {
-                // Whoever began it was not dead. What is not its own is free.
+                // Whoever began it was not dead, or it was given up. What is not its own is free.
+                self.works(id, unfinished, step);
                 step.again.append(&mut unfinished.held);
                 return Ok(None);
             }
@@ -231,21 +232,20 @@ impl Work {
         let here: BTreeSet<&str> = unfinished.held.iter().map(|held| held.input.hash.as_str()).collect();
         let missing = members.iter().filter(|input| !here.contains(input.as_str())).count();
         if missing == 0 {
+            self.works(id, unfinished, step);
             return Ok(Some(batch));
         }
         match plan {
             // Every object is there, only nobody wrote it down.
             Some(plan) if self.target.lake.has_all(&plan)? => {
                 ledger.done(id)?;
+                self.works(id, unfinished, step);
                 step.again.append(&mut unfinished.held);
             }
             Some(_) if !unfinished.said => {
                 unfinished.said = true;
-                step.events.push(Event::Unfinished {
-                    source: self.target.source.clone(),
-                    batch: id.to_owned(),
-                    missing,
-                });
+                let plan = ledger.place_of_plan(id);
+                step.events.push(Event::Unfinished { who: self.name_of(id), missing, plan });
             }
             Some(_) => {}
             None if time::monotonic_us() - unfinished.since_us >= LEFT_AFTER * SECOND => {
@@ -256,6 +256,17 @@ impl Work {
             None => {}
         }
         Ok(None)
+    }
+
+    fn name_of(&self, id: &str) -> String {
+        format!("{}, batch {id}", self.target.source)
+    }
+
+    /// Says that a batch waits no more, when it was said that it does.
+    fn works(&self, id: &str, unfinished: &Unfinished, step: &mut Step) {
+        if unfinished.said {
+            step.events.push(Event::Works { who: self.name_of(id) });
+        }
     }
 
     /// Makes a batch of what waits, when it waited for long enough.

@@ -324,6 +324,9 @@ impl Service<'_> {
             match event {
                 Event::Waiting { who, failure, .. } => self.metrics.failed(who, failure),
                 Event::Works { who } => self.metrics.works(who),
+                Event::Unfinished { who, missing, plan } => {
+                    self.metrics.waits(who, Event::why_unfinished(*missing, plan));
+                }
                 _ => {}
             }
             (self.say)(event);

@@ -1,0 +1,138 @@
+//! Batches that somebody began and did not finish.
+
+use std::{fs, path::Path};
+
+use flowlake_converter::deliver::{Directory, Ledger, Plan, State, Store};
+
+use crate::{
+    service::{Place, counts, each_once, file},
+    support::{converter, lake_files, run},
+};
+
+fn hash(content: &str) -> String {
+    flowlake_common::hash::sha256(content.as_bytes())
+}
+
+fn ledger(place: &Place) -> Ledger {
+    Ledger::new(Store::Directory(Directory::new(place.path("lake/.flowlake/ledger"))), "flowlake_agent")
+}
+
+/// As if whoever published the batch had been killed before the first object.
+fn undo(place: &Place, batch: &str, plan: &Plan) {
+    fs::remove_file(place.path("lake/.flowlake/ledger/flowlake_agent/done").join(batch)).unwrap();
+    for (key, _) in &plan.objects {
+        fs::remove_file(place.path("lake/ext/flowlake_agent").join(key)).unwrap();
+    }
+}
+
+/// A batch of A and B was begun, and then A is gone: B is delivered with C. Come back, A is delivered too. And a batch of which an
+/// object is there, with other bytes than this build would write.
+#[test]
+fn batches_that_are_formed_anew_double_nothing() {
+    let place = Place::new();
+    let [a, b, c] = [file(0, 5), file(5, 5), file(10, 5)];
+    let ledger = || ledger(&place);
+    let begun = ledger().begin(&[hash(&a), hash(&b)]).unwrap();
+    assert_eq!(ledger().members(&begun).unwrap().len(), 2);
+    place.put("b", &b);
+    place.put("c", &c);
+    let config = place.config("one", "batch-seconds = 1");
+    let service = place.start(&config);
+    service.wait_until("B and C", || counts(&place.path("lake")).len() == 10);
+    place.put("a", &a);
+    service.wait_until("A", || counts(&place.path("lake")).len() == 15);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    each_once(&place.path("lake"), 15);
+
+    // Published, but not written down as done; and what is there was written by another build.
+    let d = file(15, 5);
+    place.put("d", &d);
+    let service = place.start(&config);
+    service.wait_until("D", || counts(&place.path("lake")).len() == 20);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    let batch = ledger().batch_of(&hash(&d)).unwrap().unwrap();
+    assert!(matches!(ledger().state(&batch).unwrap(), State::Done(_)));
+    fs::remove_file(place.path("lake/.flowlake/ledger/flowlake_agent/done").join(&batch)).unwrap();
+    let object =
+        lake_files(&place.path("lake")).into_iter().find(|path| path.to_string_lossy().contains(&batch)).unwrap();
+    let other = written_again(&object);
+    place.put("d", &d);
+    let service = place.start(&config);
+    service.wait_for("5 rows were there");
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    each_once(&place.path("lake"), 20);
+    assert_eq!(fs::read(&object).unwrap(), other);
+}
+
+/// A planned batch of which an input is gone: said, also by `status`, as long as that is so; it is finished when the input is given back, and
+/// given up as docs/delivery.md says.
+#[test]
+fn a_planned_batch_without_an_input_waits_and_can_be_given_up() {
+    let place = Place::new();
+    let [a, b] = [file(0, 5), file(5, 5)];
+    let config = place.config("one", "batch-seconds = 3");
+    let status = || run(converter().args(["status", "--config"]).arg(&config)).text();
+    place.put("a", &a);
+    place.give("b.log", &b);
+    let service = place.start(&config);
+    service.wait_until("A and B", || counts(&place.path("lake")).len() == 10);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    let batch = ledger(&place).batch_of(&hash(&a)).unwrap().unwrap();
+    let State::Done(plan) = ledger(&place).state(&batch).unwrap() else { panic!("it is done") };
+    assert_eq!(plan.inputs.len(), 2);
+
+    let begun_and_left = || {
+        undo(&place, &batch, &plan);
+        fs::remove_file(place.path("folder/b.log")).unwrap();
+        place.put("a", &a);
+        let service = place.start(&config);
+        let why = format!("batch {batch}: begun, and cannot be finished: 1 of its inputs are not here");
+        service.wait_until("it is said", || service.said().lines().rev().take(5).any(|line| line.contains(&why)));
+        service.wait_until("it is in the status", || status().contains(&why));
+        assert_eq!(place.in_spool(), 1);
+        service
+    };
+    let service = begun_and_left();
+    place.give("b.log", &b);
+    service.wait_until("A and B", || counts(&place.path("lake")).len() == 10);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.wait_for("works again");
+    service.wait_until("it is in the status no more", || !status().contains("cannot be finished"));
+    service.stop();
+
+    begun_and_left().stop();
+    fs::write(ledger(&place).place_of_plan(&batch), "").unwrap();
+    let service = place.start(&config);
+    service.wait_until("A", || counts(&place.path("lake")).len() == 5);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    // Another B is an input like others.
+    place.give("b.log", &file(5, 7));
+    service.wait_until("A, and another B", || counts(&place.path("lake")).len() == 12);
+    service.stop();
+    each_once(&place.path("lake"), 12);
+    run(converter().arg("validate").arg(place.path("lake"))).ended(0);
+}
+
+/// Writes a lake file again with other bytes: rows and what it says of itself are the same.
+fn written_again(path: &Path) -> Vec<u8> {
+    use parquet::{
+        arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+        file::properties::WriterProperties,
+    };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned();
+    let schema = builder.schema().clone();
+    let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+    for batch in builder.build().unwrap() {
+        writer.write(&batch.unwrap()).unwrap();
+    }
+    let bytes = writer.into_inner().unwrap();
+    assert_ne!(bytes, fs::read(path).unwrap());
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
