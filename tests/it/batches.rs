@@ -104,7 +104,16 @@ fn a_planned_batch_without_an_input_waits_and_can_be_given_up() {
     service.wait_until("it is in the status no more", || !status().contains("cannot be finished"));
     service.stop();
 
-    begun_and_left().stop();
+    let service = begun_and_left();
+    // What fails meanwhile is in the status only as long as it fails.
+    let planned = ledger(&place).place_of_plan(&batch);
+    fs::rename(&planned, place.path("plan")).unwrap();
+    fs::create_dir(&planned).unwrap();
+    service.wait_until("it cannot be read", || status().contains("cannot read"));
+    fs::remove_dir(&planned).unwrap();
+    fs::rename(place.path("plan"), &planned).unwrap();
+    service.wait_until("as before", || !status().contains("cannot read") && status().contains("cannot be finished"));
+    service.stop();
     fs::write(ledger(&place).place_of_plan(&batch), "").unwrap();
     let service = place.start(&config);
     service.wait_until("A", || counts(&place.path("lake")).len() == 5);

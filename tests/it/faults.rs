@@ -190,6 +190,39 @@ fn one_fault(cloud: &Cloud, case: &Case, bucket: &str) {
     arrived(cloud, bucket, &place, 10);
 }
 
+/// What the line did is not waited for any more when the server then refuses the object itself: of the lake's, and of a forward's.
+#[test]
+fn what_is_refused_after_it_failed_is_not_waited_for() {
+    let Some(cloud) = cloud() else { return };
+    cloud.ask("bucket", json!({ "name": "first-failed" }));
+    let mut answers = [LAKE_FILE, ".log.gz"].map(|part| (part, 0));
+    let proxy = Proxy::new(&cloud.url, move |method, path| {
+        let (_, count) = answers.iter_mut().find(|(part, _)| method == "PUT" && path.contains(*part))?;
+        *count += 1;
+        match *count {
+            // Three attempts each.
+            1..=6 => Some(Fault::Answer(500, "InternalError")),
+            7 => Some(Fault::Answer(400, "EntityTooLarge")),
+            _ => None,
+        }
+    });
+    let place = Place::new();
+    let config = config(&place, "first-failed", "[forward.files]\ns3 = \"s3://first-failed/raw\"\n");
+    place.put("a", &file(0, 5));
+    let service = start(cloud, &proxy.url, &config);
+    let status = || run(converter().args(["status", "--config"]).arg(&config));
+    service.wait_until("both are parked", || service.said().matches("it is parked").count() == 2);
+    assert_eq!(service.said().matches("next attempt in").count(), 4, "{}", service.said());
+    service.wait_until("neither waits", || !status().text().contains("\nwaits "));
+    run(converter().args(["retry", "--config"]).arg(&config)).ended(0).says("2 inputs come again");
+    service.wait_until("all is well", || place.in_spool() == 0 && status().code == 0);
+    service.stop();
+    arrived(cloud, "first-failed", &place, 5);
+    let raw = place.path("raw");
+    cloud.fetch("first-failed", "raw/", &raw);
+    assert_eq!(crate::support::tree(&raw).len(), 1);
+}
+
 /// The endpoint's name is not known; once it is, everything is delivered.
 #[test]
 fn a_name_that_is_not_known_is_said() {

@@ -23,6 +23,7 @@ mod live;
 mod live_service;
 mod live_verdict;
 mod mapping;
+mod odd_columns;
 mod odd_deliveries;
 mod outage;
 mod public_captures;

@@ -196,6 +196,7 @@ fn what_arrives_is_in_the_lake_once_and_what_cannot_be_read_is_parked() {
     let ran = run(converter().args(["retry", "--config"]).arg(&config)).ended(0);
     ran.says("junk comes again").says("1 inputs come again");
     service.wait_until("it comes again", || service.said().matches("not delivered: ").count() == 2);
+    assert!(service.said().contains("again/agent/junk: not delivered"), "by its own name");
     service.stop();
     each_once(&place.path("lake"), 46);
     run(converter().arg("validate").arg(place.path("lake"))).ended(0);

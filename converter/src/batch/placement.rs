@@ -55,7 +55,7 @@ impl<'a> Placer<'a> {
             return Err("neither its records nor its path tell the account; give --account-id".to_owned());
         }
         if !header.has(Field::Region) && settings.region.is_none() && path.region.is_none() {
-            return Err("neither its records nor its path tell the Region; give --region".to_owned());
+            return Err("neither its records nor its path tell the Region; give --region, or region in the input's configuration".to_owned());
         }
         Ok(())
     }
@@ -68,7 +68,8 @@ impl<'a> Placer<'a> {
         let account = settings.account_id.as_deref().or(account).or(path.account_id.as_deref());
         let account = account.ok_or_else(|| Cannot("no account-id; give --account-id".to_owned()))?;
         let region = settings.region.as_deref().or(record.text(Field::Region)).or(path.region.as_deref());
-        let region = region.ok_or_else(|| Cannot("no region; give --region".to_owned()))?;
+        let region = region
+            .ok_or_else(|| Cannot("no region; give --region, or region in the input's configuration".to_owned()))?;
         for (name, word) in [("account-id", account), ("region", region)] {
             if !is_partition_word(word) {
                 return Err(Cannot(format!("{name}: not a word that can stand in a path")));

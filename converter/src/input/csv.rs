@@ -6,7 +6,7 @@ use csv_core::{ReadRecordResult, Reader};
 
 use flowlake_common::vpc::{Field, Kind};
 
-use super::made::{Made, MadeKind, column_name, column_names};
+use super::made::{ColumnNames, Made, MadeKind, column_name};
 
 /// Columns that a row may have.
 const MAX_COLUMNS: usize = 1024;
@@ -43,13 +43,21 @@ pub(super) fn begins_csv(line: &[u8]) -> bool {
         && line.first().is_some_and(|first| b"\"@,_$".contains(first) || first.is_ascii_alphabetic())
 }
 
-/// Whether a line can only be the header row of a flow log in CSV.
+/// Whether a line can only be the header row of a flow log in CSV, or two of them in one.
+pub(super) fn is_header_row(line: &[u8]) -> bool {
+    header_row(line).is_some()
+}
+
+/// Whether a line can only be one header row.
 pub(super) fn begins_a_log(line: &[u8]) -> bool {
-    if !begins_csv(line) {
-        return false;
-    }
+    header_row(line).is_some_and(|(rows, is_whole)| is_whole && !rows.names_twice())
+}
+
+/// A header row, and whether all of it could be split.
+fn header_row(line: &[u8]) -> Option<(Rows, bool)> {
     let mut rows = Rows::default();
-    rows.split(line).is_ok() && rows.is_a_header() && !rows.names_twice()
+    let is_whole = begins_csv(line).then(|| rows.split(line).is_ok())?;
+    rows.is_a_header().then_some((rows, is_whole))
 }
 
 /// A name, or a field's value, without what a space behind the comma leaves on it.
@@ -85,7 +93,11 @@ impl Default for Rows {
 impl Rows {
     /// Makes the line of a row, or the header of the first. What is wrong with it is returned.
     pub(super) fn line(&mut self, number: u64, line: &[u8], made: &mut Made) -> Result<(), String> {
-        self.split(line)?;
+        if let Err(reason) = self.split(line) {
+            // No other row is taken for the header.
+            self.header.get_or_insert(Columns::Broken);
+            return Err(reason);
+        }
         if self.header.is_none() || self.is_a_header() {
             return self.take_header(number, made);
         }
@@ -139,10 +151,10 @@ impl Rows {
         places && (has_message || known.take(FIELDS).count() >= FIELDS.min(self.count))
     }
 
-    /// Whether a name of a field stands in it twice: two headers in one line.
+    /// Whether a field stands in it twice by the same name: two headers in one line.
     fn names_twice(&self) -> bool {
-        let names = (0..self.count).filter_map(|column| self.value(column).ok()).map(|name| column_name(bare(name)));
-        let mut known: Vec<_> = names.filter(|name| Field::named(name).is_some()).collect();
+        let names = (0..self.count).filter_map(|column| self.value(column).ok()).map(bare);
+        let mut known: Vec<_> = names.filter(|name| Field::named(&column_name(name)).is_some()).collect();
         let all = known.len();
         known.sort_unstable();
         known.dedup();
@@ -168,7 +180,7 @@ impl Rows {
         let names: Vec<&str> = names.collect::<Result<_, _>>()?;
         let columns = match names.iter().position(|name| MESSAGES.contains(name)) {
             Some(column) => Columns::Message(column),
-            None => Columns::Fields(column_names(names.iter())),
+            None => Columns::Fields(ColumnNames::of(&names).all),
         };
         if let Columns::Fields(names) = &columns {
             made.header(number, names.iter());
@@ -186,6 +198,7 @@ impl Rows {
             let (result, taken, given, values) =
                 self.reader.read_record(&line[read..], &mut self.values[written..], &mut self.ends[ended..]);
             (read, written, ended) = (read + taken, written + given, ended + values);
+            self.count = ended;
             match result {
                 // The line's end is the record's; told by an empty input.
                 ReadRecordResult::InputEmpty => {}
@@ -194,7 +207,6 @@ impl Rows {
                 ReadRecordResult::OutputEndsFull => return Err(format!("more than {MAX_COLUMNS} values")),
             }
         }
-        self.count = ended;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    made::{Made, MadeKind, column_name, column_names, is_number, whole_number},
+    made::{ColumnNames, Made, MadeKind, column_name, is_number, whole_number},
     sensor::{Plan, Sensor},
     suricata,
     values::{Value, Values},
@@ -95,13 +95,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// Places of keys that mean the same field: the first of them, and each other.
-fn twins(keys: &[String]) -> Vec<(usize, usize)> {
-    let names: Vec<_> = keys.iter().map(|key| column_name(key)).collect();
-    let first = |name: &str| names.iter().position(|other| other == name);
-    names.iter().enumerate().filter_map(|(place, name)| Some((first(name)?, place))).filter(|(a, b)| a != b).collect()
-}
-
 /// A string that is borrowed unless it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -112,13 +105,13 @@ impl<'a> Object<'a> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
-    /// With the values of twins swapped where only the second says something.
+    /// With the values of twins swapped where only the other says something.
     fn untwined(&self, twins: &[(usize, usize)]) -> Self {
         let mut all = self.0.clone();
-        for (first, other) in twins {
-            let (one, two) = (all[*first].1, all[*other].1);
+        for (field, other) in twins {
+            let (one, two) = (all[*field].1, all[*other].1);
             if is_blank(one) {
-                (all[*first].1, all[*other].1) = (two, one);
+                (all[*field].1, all[*other].1) = (two, one);
             }
         }
         Self(all)
@@ -139,9 +132,7 @@ pub(super) struct Known {
     told: Told,
     /// The keys of the last object of fields, and the names of their columns.
     keys: Vec<String>,
-    names: Vec<String>,
-    /// Places of keys that mean the same field, the first and another.
-    twins: Vec<(usize, usize)>,
+    names: ColumnNames,
     /// Bytes of what was packed in values so far, packed and unpacked.
     packed: u64,
     unpacked: u64,
@@ -394,12 +385,11 @@ impl Walk<'_> {
         }
         if !self.known.keys.iter().map(String::as_str).eq(object.0.iter().map(|(name, _)| name.as_ref())) {
             self.known.keys = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
-            self.known.names = column_names(self.known.keys.iter());
-            self.known.twins = twins(&self.known.keys);
+            self.known.names = ColumnNames::of(&self.known.keys);
         }
-        let untwined = (!self.known.twins.is_empty()).then(|| object.untwined(&self.known.twins));
+        let ColumnNames { all: names, twins } = &self.known.names;
+        let untwined = (!twins.is_empty()).then(|| object.untwined(twins));
         let object = untwined.as_ref().unwrap_or(object);
-        let names = &self.known.names;
         self.made.header(self.number, names.iter());
         for (name, (_, value)) in names.iter().zip(&object.0) {
             match value.get().as_bytes().first() {

@@ -10,7 +10,7 @@ use flowlake_common::vpc::{
 use super::{
     csv,
     lines::{Damage, Line},
-    made::column_names,
+    made::column_name,
     parquet::Batches,
     rows::{Dialect, Row, Rows},
     sensor::Sensor,
@@ -512,7 +512,7 @@ fn is_one_word(before: &[u8], behind: &[u8]) -> bool {
 fn is_known(word: &[u8]) -> bool {
     let word = String::from_utf8_lossy(word);
     let word = word.trim_ascii().trim_matches('"');
-    column_names([word].iter()).iter().any(|name| Field::named(&name.replace('_', "-")).is_some())
+    Field::named(&column_name(word).replace('_', "-")).is_some()
         || word.strip_prefix('@').is_some_and(|rest| !rest.contains(['@', '"']))
 }
 

@@ -204,17 +204,20 @@ fn squash(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
-/// A column's or key's name as a text header has it. What the table does not know keeps its name, in characters that a header
-/// may have.
-pub(super) fn column_name(name: &str) -> Cow<'_, str> {
-    const MAX_NAME: usize = 64;
+/// The field that a column's or key's name means, and how surely: 0 for the field's own name, 1 for one that is written like it, 2 for
+/// another name of it.
+fn field_of(name: &str) -> Option<(u8, &'static str)> {
     let squashed = squash(name);
-    if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == squashed) {
-        return Cow::Borrowed(field);
+    if let Some(field) = FIELDS.get(&squashed) {
+        let is_own = name.len() == field.len() && name.replace('_', "-") == *field;
+        return Some((u8::from(!is_own), field));
     }
-    if let Some(field) = FIELDS.get(&squash(name)) {
-        return Cow::Borrowed(field);
-    }
+    ALIASES.iter().find(|(alias, _)| *alias == squashed).map(|(_, field)| (2, *field))
+}
+
+/// A name in the characters that a header may have.
+fn plain_name(name: &str) -> Cow<'_, str> {
+    const MAX_NAME: usize = 64;
     let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_' || letter == '-';
     if name.len() <= MAX_NAME && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(plain) {
         return Cow::Borrowed(name);
@@ -225,30 +228,69 @@ pub(super) fn column_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(if kept.is_empty() { "unnamed".to_owned() } else { kept })
 }
 
-/// The names of columns, each once: a header has no name twice.
-pub(super) fn column_names(names: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
-    let names: Vec<_> = names.collect();
-    let squashed: HashSet<String> = names.iter().map(|name| squash(name.as_ref())).collect();
-    let is_there = |field: &str| squashed.contains(&squash(field));
-    let (mut taken, mut numbers) = (HashSet::new(), HashMap::<String, u32>::new());
-    let mut unique = Vec::new();
-    for name in &names {
-        // Where the field itself is there, another that is called like it in places is none.
-        let own = squash(name.as_ref());
-        let alias = ALIASES.iter().find(|(alias, field)| *alias == own && is_there(field));
-        let name = alias.map_or_else(|| column_name(name.as_ref()).into_owned(), |(alias, _)| (*alias).to_owned());
-        let mut kept = name.clone();
-        while !taken.insert(kept.replace('_', "-")) {
+/// A column's or key's name as a text header has it. What the table does not know keeps its name.
+pub(super) fn column_name(name: &str) -> Cow<'_, str> {
+    field_of(name).map_or_else(|| plain_name(name), |(_, field)| Cow::Borrowed(field))
+}
+
+/// The names of columns as a text header has them, each once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ColumnNames {
+    pub(super) all: Vec<String>,
+    /// Places of columns that mean the same field: the one that is called so here, and each other.
+    pub(super) twins: Vec<(usize, usize)>,
+}
+
+impl ColumnNames {
+    /// Of several that mean one field, the one that has its own name is the field; the others keep theirs, as far as no column has it.
+    pub(super) fn of(columns: &[impl AsRef<str>]) -> Self {
+        let fields: Vec<_> = columns.iter().map(|column| field_of(column.as_ref())).collect();
+        let mut owners = HashMap::new();
+        for (place, field) in fields.iter().enumerate() {
+            if let Some((rank, field)) = *field {
+                let owner = owners.entry(field).or_insert((rank, place));
+                *owner = (*owner).min((rank, place));
+            }
+        }
+        let (mut all, mut twins) = (vec![String::new(); columns.len()], Vec::new());
+        let (mut taken, mut nameless) = (HashSet::new(), Vec::new());
+        let is_free = |name: &str, taken: &mut HashSet<String>| {
+            let name = name.replace('_', "-");
+            Field::named(&name).is_none() && taken.insert(name)
+        };
+        for (place, column) in columns.iter().enumerate() {
+            let owner = fields[place].and_then(|(_, field)| Some((owners.get(field)?.1, field)));
+            match owner {
+                Some((owner, field)) if owner == place => {
+                    field.clone_into(&mut all[place]);
+                    continue;
+                }
+                Some((owner, _)) => twins.push((owner, place)),
+                None => {}
+            }
+            let name = plain_name(column.as_ref());
+            if is_free(&name, &mut taken) {
+                all[place] = name.into_owned();
+            } else {
+                nameless.push((place, name));
+            }
+        }
+        // Where many are called alike, none is counted from the beginning.
+        let mut numbers = HashMap::<String, u32>::new();
+        for (place, name) in nameless {
             // Room for the number.
             let base = name.get(..name.len().min(56)).unwrap_or(&name);
-            // Where many are called alike, none is counted from the beginning.
-            let number = numbers.entry(base.to_owned()).or_insert(1);
-            *number += 1;
-            kept = format!("{base}_{number}");
+            let number = numbers.entry(base.replace('_', "-")).or_insert(1);
+            while all[place].is_empty() {
+                *number += 1;
+                let name = format!("{base}_{number}");
+                if is_free(&name, &mut taken) {
+                    all[place] = name;
+                }
+            }
         }
-        unique.push(kept);
+        Self { all, twins }
     }
-    unique
 }
 
 /// Whether a field of this name has numbers.
@@ -309,7 +351,28 @@ mod tests {
         }
         let line = (MadeKind::Line, "5\x1fa b\n".to_owned());
         assert_eq!(all, [(MadeKind::Header, "start\x1fx".to_owned()), line.clone(), line]);
-        assert_eq!(column_names(["startTime", "start"].iter()), ["starttime", "start"]);
-        assert_eq!(column_names(["start", "Start", "a b", "A.b"].iter()), ["start", "start_2", "a_b", "a_b_2"]);
+    }
+
+    #[test]
+    fn each_column_has_a_name_of_its_own_and_the_fields_are_those_that_are_called_so() {
+        for (columns, expected) in [
+            (&["startTime", "start"][..], &["starttime", "start"][..]),
+            (&["start", "Start", "a b", "A.b"], &["start", "start_2", "a_b", "a_b_2"]),
+            (&["@start", "src_addr", "start", "srcaddr"], &["start_2", "src_addr", "start", "srcaddr"]),
+            (&["numBytes", "Bytes"], &["numbytes", "bytes"]),
+            // Nobody is given the name of another, or of another field.
+            (&["a", "a", "a_2", "1start"], &["a", "a_3", "a_2", "start_2"]),
+            (&["instance_tag", "instanceTag", "instance_tag_2"], &["instance-tag", "instancetag", "instance-tag-2"]),
+            (&["asg-tag", "asg_tag"], &["asg-tag", "asg_tag_3"]),
+        ] {
+            assert_eq!(ColumnNames::of(columns).all, expected);
+        }
+        assert_eq!(ColumnNames::of(&["startTime", "x", "start", "Start"]).twins, [(2, 0), (2, 3)]);
+        // Neither many equal names nor many that differ in their dashes are counted from the beginning.
+        let dashes = |bits: u32| (0..16).map(move |bit| if bits >> bit & 1 == 1 { "a_" } else { "a-" }).collect();
+        for columns in [vec!["a".to_owned(); 20_000], (0..20_000).map(dashes).collect::<Vec<String>>()] {
+            let names = ColumnNames::of(&columns).all;
+            assert_eq!(names.iter().map(|name| name.replace('_', "-")).collect::<HashSet<_>>().len(), 20_000);
+        }
     }
 }

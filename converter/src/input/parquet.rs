@@ -24,7 +24,7 @@ use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetErro
 use super::{
     csv::MESSAGES,
     lines::{Damage, MAX_LINE},
-    made::{Made, MadeKind, column_names, is_number, whole_number},
+    made::{ColumnNames, Made, MadeKind, is_number, whole_number},
 };
 
 /// What a Parquet file begins and ends with.
@@ -81,7 +81,8 @@ impl Batches {
         if fields.len() > MAX_COLUMNS {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
         }
-        let names = column_names(fields.iter().map(|field| field.name()));
+        let names: Vec<&String> = fields.iter().map(|field| field.name()).collect();
+        let names = ColumnNames::of(&names).all;
         let has_fields = names.iter().any(|name| name == Field::Start.name());
         let message = fields.iter().position(|field| MESSAGES.contains(&field.name().as_str()));
         let message = message.filter(|_| !has_fields);

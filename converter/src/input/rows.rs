@@ -64,7 +64,7 @@ impl Dialect {
                 // A sentence may have a comma, too.
                 const LINES: usize = 8;
                 let mut lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).take(LINES);
-                if lines.any(csv::begins_a_log) { Self::Csv } else { Self::Text }
+                if lines.any(csv::is_header_row) { Self::Csv } else { Self::Text }
             }
         }
     }

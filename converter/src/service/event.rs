@@ -79,7 +79,7 @@ impl Event {
     /// Why a batch waits, and what to do.
     pub(super) fn why_unfinished(missing: usize, plan: &str) -> String {
         format!(
-            "begun, and cannot be finished: {missing} of its inputs are not here; give them back as they were, or give the batch up, as docs/delivery.md says; its plan is {plan}"
+            "begun, and cannot be finished: {missing} of its inputs are not here; give them back as they were, stop other converters that have them, or give the batch up, as docs/delivery.md says; its plan is {plan}"
         )
     }
 }

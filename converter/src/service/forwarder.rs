@@ -240,6 +240,9 @@ impl Worker {
                 Err(Ended::Failed(failure)) => failure,
             };
             if !failure.kind.passes() {
+                if failed {
+                    self.say(Event::Works { who: self.who.clone() });
+                }
                 self.stopped(entry, sending);
                 self.park(entry, &failure.to_string());
                 return true;

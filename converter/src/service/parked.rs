@@ -129,7 +129,9 @@ impl Parked {
         let file = folder.join(&input.hash);
         if file.exists() {
             fs::create_dir_all(&again)?;
-            move_durably(&file, &again.join(&input.hash))?;
+            // Its own name may tell account and Region.
+            let own = Path::new(&input.name).file_name().map(|name| again.join(name)).filter(|own| !own.exists());
+            move_durably(&file, &own.unwrap_or_else(|| again.join(&input.hash)))?;
         }
         fs::remove_file(folder.join(format!("{}{REASON}", input.hash)))
     }

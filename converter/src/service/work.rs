@@ -52,7 +52,9 @@ struct Unfinished {
     held: Vec<Held>,
     since_us: i64,
     look_us: i64,
+    /// Whether it is said that it waits, or that it cannot be looked at.
     said: bool,
+    failed: bool,
 }
 
 /// What a step came to, for whoever owns the inputs.
@@ -126,7 +128,8 @@ impl Work {
                     flight.held.push(held);
                     return Ok(());
                 }
-                let new = || Unfinished { held: Vec::new(), since_us: now_us, look_us: now_us, said: false };
+                let new =
+                    || Unfinished { held: Vec::new(), since_us: now_us, look_us: now_us, said: false, failed: false };
                 self.unfinished.entry(id).or_insert_with(new).held.push(held);
             }
         }
@@ -143,11 +146,12 @@ impl Work {
             self.begin(around);
         }
         if let Some(mut flight) = self.flight.take_if(|flight| flight.next_us <= time::monotonic_us()) {
-            match flight.attempt(&self.target, around, &mut step) {
+            let ended = flight.attempt(&self.target, around, &mut step);
+            if flight.failed && !matches!(ended, Err(Ended::Failed(_))) {
+                step.events.push(Event::Works { who: self.target.source.clone() });
+            }
+            match ended {
                 Ok(()) => {
-                    if flight.failed {
-                        step.events.push(Event::Works { who: self.target.source.clone() });
-                    }
                     let waited_us = time::monotonic_us() - flight.since_us;
                     step.measured.waits_s.push(u64::try_from(waited_us / SECOND).unwrap_or(0));
                     let members = flight.members.unwrap_or_default();
@@ -187,7 +191,12 @@ impl Work {
             };
             unfinished.look_us = now_us + LOOK_EVERY * SECOND;
             let is_left = around.is_start || now_us - unfinished.since_us >= LEFT_AFTER * SECOND;
-            match self.look_at(&id, &mut unfinished, is_left, step) {
+            let before = step.events.len();
+            let looked = self.look_at(&id, &mut unfinished, is_left, step);
+            if looked.is_ok() && mem::take(&mut unfinished.failed) {
+                step.events.insert(before, Event::Works { who: self.name_of(&id) });
+            }
+            match looked {
                 Ok(Some(batch)) => {
                     self.flight = Some(Flight::new(batch, unfinished.held, unfinished.since_us));
                     return;
@@ -196,7 +205,8 @@ impl Work {
                 Ok(None) => drop(self.unfinished.insert(id, unfinished)),
                 Err(failure) => {
                     let seconds = u64::try_from(LOOK_EVERY).unwrap_or(1);
-                    step.events.push(Event::Waiting { who: self.target.source.clone(), failure, seconds });
+                    step.events.push(Event::Waiting { who: self.name_of(&id), failure, seconds });
+                    (unfinished.said, unfinished.failed) = (false, true);
                     self.unfinished.insert(id, unfinished);
                 }
             }

@@ -4,7 +4,7 @@ mod sort;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs,
+    fs, mem,
     path::PathBuf,
     sync::mpsc::{self, Receiver},
     time::Duration,
@@ -73,6 +73,15 @@ struct Coming {
     again: SpoolFiles,
     looked_us: i64,
     failing: bool,
+    /// Whether its file cannot be followed now.
+    lost: bool,
+    /// Whether it was said that what comes of it is not forwarded.
+    unforwarded: bool,
+}
+
+/// A followed file, for whoever asks what is waited for.
+fn followed_name(input: &str) -> String {
+    format!("inputs.{input}, its file")
 }
 
 struct Service<'a> {
@@ -196,7 +205,16 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
             spool = Some(SpoolFiles::new(&pieces));
         }
     }
-    Ok(Coming { spool, folder, followed, again: SpoolFiles::new(&again), looked_us: i64::MIN / 2, failing: false })
+    Ok(Coming {
+        spool,
+        folder,
+        followed,
+        again: SpoolFiles::new(&again),
+        looked_us: i64::MIN / 2,
+        failing: false,
+        lost: false,
+        unforwarded: false,
+    })
 }
 
 impl Service<'_> {
@@ -260,16 +278,20 @@ impl Service<'_> {
             if let Some(followed) = &mut coming.followed {
                 match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
                     Ok(looked) => {
+                        if mem::take(&mut coming.lost) {
+                            self.metrics.works(&followed_name(&self.config.inputs[from].name));
+                        }
                         for message in looked.messages {
                             (self.say)(&Event::OfInput { message });
                         }
                     }
                     Err(error) => {
-                        let who = format!("inputs.{}", self.config.inputs[from].name);
-                        if !coming.failing {
-                            self.metrics.failed(&who, &Failure::of_disk("cannot follow its file".to_owned(), &error));
+                        let who = followed_name(&self.config.inputs[from].name);
+                        let failure = Failure::of_disk("cannot follow it, or write its pieces".to_owned(), &error);
+                        trouble.push(format!("{who}: {failure}"));
+                        if !mem::replace(&mut coming.lost, true) {
+                            self.metrics.failed(&who, &failure);
                         }
-                        trouble.push(format!("{who}: {error}"));
                     }
                 }
             }

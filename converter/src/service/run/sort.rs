@@ -1,6 +1,6 @@
 //! What arrived is looked at: whose records it has, whether it was delivered, where it is forwarded, and into which source of the lake it goes.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, mem};
 
 use flowlake_common::{progress::Progress, time};
 
@@ -173,8 +173,10 @@ impl Service<'_> {
         }
         let target = &self.works[place].target;
         if matches!(target.mapping.origin, Origin::Zeek | Origin::Suricata) {
-            let message = format!("{name}: no VPC flow log records; not forwarded");
-            (self.say)(&Event::OfInput { message });
+            if !mem::replace(&mut self.coming[*from].unforwarded, true) {
+                let message = format!("{name}: no VPC flow log records; neither it nor the like is forwarded");
+                (self.say)(&Event::OfInput { message });
+            }
             return Ok(());
         }
         if target.lake.ledger().is_delivered(hash).map_err(Unsorted::NoLedger)? {
