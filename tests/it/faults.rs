@@ -215,7 +215,9 @@ fn what_is_refused_after_it_failed_is_not_waited_for() {
     assert_eq!(service.said().matches("next attempt in").count(), 4, "{}", service.said());
     service.wait_until("neither waits", || !status().text().contains("\nwaits "));
     run(converter().args(["retry", "--config"]).arg(&config)).ended(0).says("2 inputs come again");
-    service.wait_until("all is well", || place.in_spool() == 0 && status().code == 0);
+    service.wait_for("inputs delivered");
+    service.wait_until("forwarded", || crate::support::tree(&place.path("state/forward")).is_empty());
+    service.wait_until("all is well", || status().code == 0);
     service.stop();
     arrived(cloud, "first-failed", &place, 5);
     let raw = place.path("raw");
