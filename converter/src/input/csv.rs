@@ -6,7 +6,7 @@ use csv_core::{ReadRecordResult, Reader};
 
 use flowlake_common::vpc::{Field, Kind};
 
-use super::made::{ColumnNames, Made, MadeKind, column_name};
+use super::made::{ColumnKind, ColumnNames, Made, MadeKind, column_name};
 
 /// Columns that a row may have.
 const MAX_COLUMNS: usize = 1024;
@@ -29,7 +29,7 @@ pub(super) struct Rows {
 #[derive(Debug)]
 enum Columns {
     /// A value for each name.
-    Fields(Vec<String>),
+    Fields(ColumnNames),
     /// In this column stands the line.
     Message(usize),
     /// The last header could not be read: what follows it must not be guessed.
@@ -113,18 +113,18 @@ impl Rows {
             }
             Some(Columns::Message(column)) => made.line(number, &unspaced(self.value(*column)?, true)),
             Some(Columns::Fields(names)) => {
-                if names.len() != self.count {
-                    return Err(format!("{} values where the header names {}", self.count, names.len()));
+                if names.all.len() != self.count {
+                    return Err(format!("{} values where the header names {}", self.count, names.all.len()));
                 }
                 for column in 0..self.count {
                     self.value(column)?;
                 }
-                for (column, name) in names.iter().enumerate() {
+                for (column, kind) in names.kinds.iter().enumerate() {
                     let value = self.value(column)?;
                     // Some put a space behind the comma. No field's value has one.
-                    match Field::named(name) {
-                        Some(_) => made.numeric(name, bare(value)),
-                        None => made.word(&unspaced(value, self.is_spaced)),
+                    match kind {
+                        ColumnKind::Unknown => made.word(&unspaced(value, self.is_spaced)),
+                        kind => made.numeric(*kind, bare(value)),
                     }
                 }
                 made.finish(number, MadeKind::Line);
@@ -165,8 +165,8 @@ impl Rows {
     fn resembles_a_header(&self) -> bool {
         const FIELDS: usize = 3;
         let is_text = |column: usize| match &self.header {
-            Some(Columns::Fields(names)) if names.len() == self.count => {
-                Field::named(&names[column]).is_none_or(|field| field.info().kind == Kind::Text)
+            Some(Columns::Fields(names)) if names.all.len() == self.count => {
+                Field::named(&names.all[column]).is_none_or(|field| field.info().kind == Kind::Text)
             }
             _ => false,
         };
@@ -180,10 +180,10 @@ impl Rows {
         let names: Vec<&str> = names.collect::<Result<_, _>>()?;
         let columns = match names.iter().position(|name| MESSAGES.contains(name)) {
             Some(column) => Columns::Message(column),
-            None => Columns::Fields(ColumnNames::of(&names).all),
+            None => Columns::Fields(ColumnNames::of(&names)),
         };
         if let Columns::Fields(names) = &columns {
-            made.header(number, names.iter());
+            made.header(number, names.all.iter());
         }
         self.header = Some(columns);
         Ok(())

@@ -20,7 +20,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    made::{ColumnNames, Made, MadeKind, column_name, is_number, whole_number},
+    made::{ColumnNames, Made, MadeKind, column_name, whole_number},
     sensor::{Plan, Sensor},
     suricata,
     values::{Value, Values},
@@ -387,16 +387,15 @@ impl Walk<'_> {
             self.known.keys = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
             self.known.names = ColumnNames::of(&self.known.keys);
         }
-        let ColumnNames { all: names, twins } = &self.known.names;
+        let ColumnNames { all: names, kinds, twins } = &self.known.names;
         let untwined = (!twins.is_empty()).then(|| object.untwined(twins));
         let object = untwined.as_ref().unwrap_or(object);
         self.made.header(self.number, names.iter());
-        for (name, (_, value)) in names.iter().zip(&object.0) {
+        for (kind, (_, value)) in kinds.iter().zip(&object.0) {
             match value.get().as_bytes().first() {
-                Some(b'"') if is_number(name) => self.made.word(whole_number(&string(value)?)),
-                Some(b'"') => self.made.word(&string(value)?),
+                Some(b'"') => self.made.text(*kind, &string(value)?),
                 Some(b'n') => self.made.word(""),
-                Some(b'-' | b'0'..=b'9') => self.made.numeric(name, value.get()),
+                Some(b'-' | b'0'..=b'9') => self.made.numeric(*kind, value.get()),
                 _ => self.made.word(value.get()),
             }
         }

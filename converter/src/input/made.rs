@@ -128,14 +128,18 @@ impl Made {
         }
     }
 
-    /// Appends the value of a column of this name, from where it stood as a number.
-    pub(super) fn numeric(&mut self, name: &str, value: &str) {
-        let value = if is_number(name) { whole_number(value) } else { value };
+    /// Appends the value of a column, from where it stood as text.
+    pub(super) fn text(&mut self, kind: ColumnKind, value: &str) {
+        self.word(if kind == ColumnKind::Number { whole_number(value) } else { value });
+    }
+
+    /// Appends the value of a column, from where it may have stood as a number.
+    pub(super) fn numeric(&mut self, kind: ColumnKind, value: &str) {
         // A number has no zeros in front; an account has twelve digits.
-        if name.ends_with("account-id") && value.len() < 12 && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        if kind == ColumnKind::Account && value.len() < 12 && value.bytes().all(|byte| byte.is_ascii_digit()) {
             self.word(&format!("{value:0>12}"));
         } else {
-            self.word(value);
+            self.text(kind, value);
         }
     }
 
@@ -233,10 +237,36 @@ pub(super) fn column_name(name: &str) -> Cow<'_, str> {
     field_of(name).map_or_else(|| plain_name(name), |(_, field)| Cow::Borrowed(field))
 }
 
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ColumnKind {
+    /// Those of a field that has numbers.
+    Number,
+    /// Those of a field that has accounts.
+    Account,
+    /// Those of another field.
+    Field,
+    /// Of what the table does not know.
+    Unknown,
+}
+
+impl ColumnKind {
+    fn of(name: &str) -> Self {
+        match Field::named(name).map(|field| field.info().kind) {
+            Some(Kind::Int32 { .. } | Kind::Int64) => Self::Number,
+            Some(_) if name.ends_with("account-id") => Self::Account,
+            Some(_) => Self::Field,
+            None => Self::Unknown,
+        }
+    }
+}
+
 /// The names of columns as a text header has them, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ColumnNames {
     pub(super) all: Vec<String>,
+    /// What each one's values are: looked up once, not for each value.
+    pub(super) kinds: Vec<ColumnKind>,
     /// Places of columns that mean the same field: the one that is called so here, and each other.
     pub(super) twins: Vec<(usize, usize)>,
 }
@@ -289,13 +319,9 @@ impl ColumnNames {
                 }
             }
         }
-        Self { all, twins }
+        let kinds = all.iter().map(|name| ColumnKind::of(name)).collect();
+        Self { all, kinds, twins }
     }
-}
-
-/// Whether a field of this name has numbers.
-pub(super) fn is_number(name: &str) -> bool {
-    Field::named(name).is_some_and(|field| matches!(field.info().kind, Kind::Int32 { .. } | Kind::Int64))
 }
 
 /// A number as a flow log prints it: files that went through other hands have `443.0`.

@@ -24,7 +24,7 @@ use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetErro
 use super::{
     csv::MESSAGES,
     lines::{Damage, MAX_LINE},
-    made::{ColumnNames, Made, MadeKind, is_number, whole_number},
+    made::{ColumnKind, ColumnNames, Made, MadeKind},
 };
 
 /// What a Parquet file begins and ends with.
@@ -52,7 +52,7 @@ pub(super) struct Batches {
     /// Columns that are lists or maps, which no field is.
     pub(super) left_out: Vec<String>,
     /// The columns' names, as a header has them.
-    names: Vec<String>,
+    names: ColumnNames,
     /// Of a file without the fields, the column in which the lines stand.
     message: Option<usize>,
     /// Rows that were given.
@@ -82,8 +82,8 @@ impl Batches {
             return Err(format!("it has more than {MAX_COLUMNS} columns"));
         }
         let names: Vec<&String> = fields.iter().map(|field| field.name()).collect();
-        let names = ColumnNames::of(&names).all;
-        let has_fields = names.iter().any(|name| name == Field::Start.name());
+        let names = ColumnNames::of(&names);
+        let has_fields = names.all.iter().any(|name| name == Field::Start.name());
         let message = fields.iter().position(|field| MESSAGES.contains(&field.name().as_str()));
         let message = message.filter(|_| !has_fields);
         let open_group: OpenGroup = Box::new(move |group| {
@@ -97,7 +97,7 @@ impl Batches {
     /// The header of its lines.
     pub(super) fn header(&self, made: &mut Made) {
         if self.message.is_none() {
-            made.header(1, self.names.iter());
+            made.header(1, self.names.all.iter());
         }
     }
 
@@ -140,12 +140,12 @@ impl Batches {
                 continue;
             }
             if let Some(column) = self.message.and_then(|message| columns.get(message)) {
-                column.word("message", row, made);
+                column.word(ColumnKind::Unknown, row, made);
                 made.finish(self.rows, MadeKind::Plain);
                 continue;
             }
-            for (name, column) in self.names.iter().zip(&columns) {
-                column.word(name, row, made);
+            for (kind, column) in self.names.kinds.iter().zip(&columns) {
+                column.word(*kind, row, made);
             }
             made.finish(self.rows, MadeKind::Line);
         }
@@ -240,16 +240,15 @@ impl Column {
     }
 
     /// Appends a row's value to the line.
-    fn word(&self, name: &str, row: usize, made: &mut Made) {
-        let text = |value| if is_number(name) { whole_number(value) } else { value };
+    fn word(&self, kind: ColumnKind, row: usize, made: &mut Made) {
         match self {
             Self::Number(array) if array.is_valid(row) => {
-                made.numeric(name, itoa::Buffer::new().format(array.value(row)));
+                made.numeric(kind, itoa::Buffer::new().format(array.value(row)));
             }
             Self::Float(array) if array.is_valid(row) && !array.value(row).is_nan() => {
-                made.numeric(name, &array.value(row).to_string());
+                made.numeric(kind, &array.value(row).to_string());
             }
-            Self::Text(array) if array.is_valid(row) => made.word(text(array.value(row))),
+            Self::Text(array) if array.is_valid(row) => made.text(kind, array.value(row)),
             Self::Binary(array) if array.is_valid(row) => made.word(&String::from_utf8_lossy(array.value(row))),
             Self::Day(array) if array.is_valid(row) => {
                 made.word(&time::format(array.value(row) * time::DAY, "%Y-%m-%d"));
@@ -261,7 +260,7 @@ impl Column {
                     // What is longer than a line makes the row one that is not taken.
                     let _ = formatter.value(row).write(&mut written);
                 }
-                made.word(text(&written.0));
+                made.text(kind, &written.0);
             }
             _ => made.word(""),
         }
