@@ -72,6 +72,10 @@ impl Reader {
                 break;
             }
             let path = self.own.join(home.file_name().unwrap_or_default());
+            // What has its name is in hand; it comes when that is done.
+            if path.exists() {
+                continue;
+            }
             match fs::rename(&home, &path) {
                 Ok(()) => {
                     claimed += fs::metadata(&path).map_or(0, |meta| meta.len());
@@ -114,15 +118,24 @@ impl Reader {
         Ok(())
     }
 
-    /// Under the folder's lock.
+    /// Under the folder's lock. What has the name of something in hand stays there until that is done.
     fn take_over(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
+        let mut is_all = true;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name() != LOCK {
-                let path = self.own.join(entry.file_name());
-                fs::rename(entry.path(), &path)?;
-                claims.push(Claim { path });
+            let path = self.own.join(entry.file_name());
+            if entry.file_name() == LOCK {
+                continue;
             }
+            if path.exists() {
+                is_all = false;
+                continue;
+            }
+            fs::rename(entry.path(), &path)?;
+            claims.push(Claim { path });
+        }
+        if !is_all {
+            return Ok(());
         }
         fs::remove_file(folder.join(LOCK))?;
         fs::remove_dir(folder)
@@ -168,6 +181,40 @@ mod tests {
             spool.put(&format!("{number:04}"), |out| out.write_all(b"x")).unwrap();
         }
         (folder, spool)
+    }
+
+    #[test]
+    fn a_name_that_comes_again_waits_for_the_first() {
+        let (folder, spool) = spool_of(1);
+        let reader = Reader::open(folder.path()).unwrap();
+        let claim = |reader: &Reader| {
+            let mut claims = Vec::new();
+            reader.adopt(&mut claims).unwrap();
+            reader.claim(9, u64::MAX, &mut claims).unwrap();
+            claims
+        };
+        let first = claim(&reader);
+        // One that is dead has another of this name, and a third one comes.
+        let other = Reader::open(folder.path()).unwrap();
+        spool.put("0000", |out| out.write_all(b"y")).unwrap();
+        assert!(claim(&reader).is_empty());
+        assert_eq!(claim(&other).len(), 1);
+        drop(other);
+        spool.put("0000", |out| out.write_all(b"z")).unwrap();
+        spool.put("0001", |out| out.write_all(b"0")).unwrap();
+        let next = claim(&reader);
+        assert_eq!(next.iter().map(Claim::name).collect::<Vec<_>>(), ["0001"]);
+        assert_eq!(fs::read(first[0].path()).unwrap(), b"x");
+        first[0].done().unwrap();
+        let mut found = BTreeSet::new();
+        for _ in 0..2 {
+            let [claim] = &claim(&reader)[..] else { panic!("one by one") };
+            assert_eq!(claim.name(), "0000");
+            found.insert(fs::read(claim.path()).unwrap());
+            claim.done().unwrap();
+        }
+        assert_eq!(found, BTreeSet::from([b"y".to_vec(), b"z".to_vec()]));
+        assert!(claim(&reader).is_empty());
     }
 
     #[test]

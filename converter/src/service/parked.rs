@@ -131,7 +131,9 @@ impl Parked {
             fs::create_dir_all(&again)?;
             // Its own name may tell account and Region.
             let own = Path::new(&input.name).file_name().map(|name| again.join(name)).filter(|own| !own.exists());
-            move_durably(&file, &own.unwrap_or_else(|| again.join(&input.hash)))?;
+            if !own.is_some_and(|own| move_durably(&file, &own).is_ok()) {
+                move_durably(&file, &again.join(&input.hash))?;
+            }
         }
         fs::remove_file(folder.join(format!("{}{REASON}", input.hash)))
     }

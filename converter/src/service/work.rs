@@ -261,6 +261,7 @@ impl Work {
             None if time::monotonic_us() - unfinished.since_us >= LEFT_AFTER * SECOND => {
                 // Nothing was published of it, and nothing will be: its inputs are free.
                 ledger.plan(id, &Plan::default())?;
+                self.works(id, unfinished, step);
                 step.again.append(&mut unfinished.held);
             }
             None => {}
