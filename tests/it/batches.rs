@@ -119,7 +119,7 @@ fn a_planned_batch_without_an_input_waits_and_can_be_given_up() {
     service.wait_until("A", || counts(&place.path("lake")).len() == 5);
     service.wait_until("an empty spool", || place.in_spool() == 0);
     // Another B is an input like others.
-    place.give("b.log", &file(5, 7));
+    place.give("c.log", &file(5, 7));
     service.wait_until("A, and another B", || counts(&place.path("lake")).len() == 12);
     service.stop();
     each_once(&place.path("lake"), 12);

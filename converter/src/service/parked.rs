@@ -131,7 +131,7 @@ impl Parked {
             fs::create_dir_all(&again)?;
             // Its own name may tell account and Region.
             let own = Path::new(&input.name).file_name().map(|name| again.join(name)).filter(|own| !own.exists());
-            if !own.is_some_and(|own| move_durably(&file, &own).is_ok()) {
+            if own.is_none_or(|own| move_durably(&file, &own).is_err()) {
                 move_durably(&file, &again.join(&input.hash))?;
             }
         }
