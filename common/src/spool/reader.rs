@@ -118,24 +118,17 @@ impl Reader {
         Ok(())
     }
 
-    /// Under the folder's lock. What has the name of something in hand stays there until that is done.
+    /// Under the folder's lock. As a whole, or, when something in it has the name of something in hand, not yet.
     fn take_over(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
-        let mut is_all = true;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let path = self.own.join(entry.file_name());
-            if entry.file_name() == LOCK {
-                continue;
-            }
-            if path.exists() {
-                is_all = false;
-                continue;
-            }
-            fs::rename(entry.path(), &path)?;
-            claims.push(Claim { path });
-        }
-        if !is_all {
+        let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+        let names = || names.iter().filter(|name| *name != LOCK);
+        if names().any(|name| self.own.join(name).exists()) {
             return Ok(());
+        }
+        for name in names() {
+            let path = self.own.join(name);
+            fs::rename(folder.join(name), &path)?;
+            claims.push(Claim { path });
         }
         fs::remove_file(folder.join(LOCK))?;
         fs::remove_dir(folder)
