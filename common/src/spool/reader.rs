@@ -1,11 +1,11 @@
 //! Readers of a spool: each file is claimed by one of them, and done once.
 //!
 //! A claim is a move into a folder of the reader's own, which it holds a lock on as long as it lives. What a reader left that lives no
-//! more is adopted as a whole by another, so what it had in hand together stays together. A file that was claimed and not done comes
-//! again: whoever delivers it must not mind, see the design's "exactly once".
+//! more is adopted as a whole by another: its folder moves into the other's, so what it had in hand together stays together, whoever is
+//! killed. A file that was claimed and not done comes again: whoever delivers it must not mind, see the design's "exactly once".
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -73,7 +73,7 @@ impl Reader {
             }
             let path = self.own.join(home.file_name().unwrap_or_default());
             // What has its name is in hand; it comes when that is done.
-            if path.exists() {
+            if !matches!(path.try_exists(), Ok(false)) {
                 continue;
             }
             match fs::rename(&home, &path) {
@@ -96,43 +96,63 @@ impl Reader {
     /// # Errors
     /// As those of [`Reader::claim`].
     pub fn adopt(&self, claims: &mut Vec<Claim>) -> io::Result<()> {
+        let mut adopted = Ok(());
         for entry in fs::read_dir(self.spool.join(CLAIMS))? {
             let folder = entry?.path();
             let name = folder.file_name().unwrap_or_default();
             if !name.as_encoded_bytes().starts_with(READER.as_bytes()) || folder == self.own {
                 continue;
             }
-            let lock = match File::open(folder.join(LOCK)) {
-                Ok(lock) => lock,
+            match self.adopt_one(&folder, claims) {
                 // Somebody else adopted it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            match lock.try_lock() {
-                Ok(()) => self.take_over(&folder, claims)?,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => adopted = Err(io::Error::new(error.kind(), format!("{}: {error}", folder.display()))),
+                Ok(()) => {}
             }
         }
-        claims.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(())
+        claims.sort_by(|one, other| one.name().cmp(other.name()));
+        adopted
     }
 
-    /// Under the folder's lock. As a whole, or, when something in it has the name of something in hand, not yet.
-    fn take_over(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
-        let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-        let names = || names.iter().filter(|name| *name != LOCK);
-        if names().any(|name| self.own.join(name).exists()) {
-            return Ok(());
+    /// Takes all that a reader had, if it lives no more.
+    fn adopt_one(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
+        let lock = File::open(folder.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        for name in names() {
-            let path = self.own.join(name);
-            fs::rename(folder.join(name), &path)?;
-            claims.push(Claim { path });
+        // What cannot be listed is not taken.
+        let mut parts = Vec::new();
+        list(folder, Path::new(folder.file_name().unwrap_or_default()), &mut parts)?;
+        // All of it at once, or nothing.
+        fs::rename(folder, self.own.join(folder.file_name().unwrap_or_default()))?;
+        // The innermost first: what it had adopted lies beside it from now on, or it would lie deeper with each death.
+        for (place, names) in parts.iter().rev() {
+            let (deep, beside) = (self.own.join(place), self.own.join(place.file_name().unwrap_or_default()));
+            let home = if deep != beside && fs::rename(&deep, &beside).is_ok() { beside } else { deep };
+            claims.extend(names.iter().map(|name| Claim { path: home.join(name) }));
+            // It goes with its last file; what stays is empty, and goes when this reader is adopted.
+            drop(fs::remove_file(home.join(LOCK)));
+            drop(fs::remove_dir(home));
         }
-        fs::remove_file(folder.join(LOCK))?;
-        fs::remove_dir(folder)
+        Ok(())
     }
+}
+
+/// The names of the files in a reader's folder, whose place is told, and then of those in folders that it had adopted.
+fn list(folder: &Path, place: &Path, parts: &mut Vec<(PathBuf, Vec<OsString>)>) -> io::Result<()> {
+    let (mut names, mut inner) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            inner.push(entry.file_name());
+        } else if entry.file_name() != LOCK {
+            names.push(entry.file_name());
+        }
+    }
+    parts.push((place.to_owned(), names));
+    inner.iter().try_for_each(|name| list(&folder.join(name), &place.join(name), parts))
 }
 
 impl Claim {
@@ -154,9 +174,14 @@ impl Claim {
     /// When it cannot be removed. It comes again when this reader ended.
     pub fn done(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        // A folder that was adopted goes with its last file; the reader's own has its lock.
+        if let Some(folder) = self.path.parent() {
+            drop(fs::remove_dir(folder));
+        }
+        Ok(())
     }
 }
 
@@ -187,27 +212,33 @@ mod tests {
             claims
         };
         let first = claim(&reader);
-        // One that is dead has another of this name, and a third one comes.
-        let other = Reader::open(folder.path()).unwrap();
         spool.put("0000", |out| out.write_all(b"y")).unwrap();
         assert!(claim(&reader).is_empty());
-        assert_eq!(claim(&other).len(), 1);
-        drop(other);
-        spool.put("0000", |out| out.write_all(b"z")).unwrap();
-        spool.put("0001", |out| out.write_all(b"0")).unwrap();
-        let next = claim(&reader);
-        assert_eq!(next.iter().map(Claim::name).collect::<Vec<_>>(), ["0001"]);
         assert_eq!(fs::read(first[0].path()).unwrap(), b"x");
-        first[0].done().unwrap();
-        let mut found = BTreeSet::new();
-        for _ in 0..2 {
-            let [claim] = &claim(&reader)[..] else { panic!("one by one") };
-            assert_eq!(claim.name(), "0000");
-            found.insert(fs::read(claim.path()).unwrap());
-            claim.done().unwrap();
+        // One that dies has that, and another file; who has the first has them all the same, and from its death on the next.
+        let other = Reader::open(folder.path()).unwrap();
+        spool.put("0001", |out| out.write_all(b"z")).unwrap();
+        assert_eq!(claim(&other).len(), 1 + 1);
+        drop(other);
+        let mut contents = BTreeSet::new();
+        let claims = claim(&reader);
+        assert_eq!(claims.len(), 2);
+        drop(reader);
+        let mut reader = Reader::open(folder.path()).unwrap();
+        for _ in 0..3 {
+            let claims = claim(&reader);
+            assert_eq!(claims.iter().map(Claim::name).collect::<Vec<_>>(), ["0000", "0000", "0001"]);
+            // However many die, nothing lies deeper.
+            assert!(claims.iter().all(|claim| claim.path().strip_prefix(&reader.own).unwrap().iter().count() <= 2));
+            contents = claims.iter().map(|claim| fs::read(claim.path()).unwrap()).collect();
+            drop(reader);
+            reader = Reader::open(folder.path()).unwrap();
         }
-        assert_eq!(found, BTreeSet::from([b"y".to_vec(), b"z".to_vec()]));
+        assert_eq!(contents, BTreeSet::from([b"x".to_vec(), b"y".to_vec(), b"z".to_vec()]));
+        claim(&reader).iter().for_each(|claim| claim.done().unwrap());
         assert!(claim(&reader).is_empty());
+        assert_eq!(fs::read_dir(&reader.own).unwrap().count(), 1, "only its lock");
+        assert_eq!(fs::read_dir(folder.path().join(CLAIMS)).unwrap().count(), 1, "only its folder");
     }
 
     #[test]
