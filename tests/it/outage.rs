@@ -187,12 +187,10 @@ fn a_day_without_a_line_is_survived() {
 
 /// Whether nothing waits in a spool, claimed or not.
 fn tree_is_empty(folder: &std::path::Path) -> bool {
-    let is_empty = |folder: &std::path::Path| {
-        fs::read_dir(folder).is_ok_and(|mut entries| {
-            entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lock" || entry.path().is_dir()))
-        })
-    };
-    let readers = fs::read_dir(folder.join(".claims"));
-    is_empty(folder)
-        && readers.is_ok_and(|mut readers| readers.all(|reader| reader.is_ok_and(|reader| is_empty(&reader.path()))))
+    fn is_empty(folder: &std::path::Path) -> bool {
+        let is_nothing =
+            |entry: fs::DirEntry| entry.file_name() == "lock" || entry.path().is_dir() && is_empty(&entry.path());
+        fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_nothing)))
+    }
+    folder.join(".claims").is_dir() && is_empty(folder)
 }

@@ -140,13 +140,22 @@ pub(crate) fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
 /// Every file below a folder, by its path below it.
 pub(crate) fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(folder).expect("a folder") {
+        // Others may take something away meanwhile.
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let entries = match fs::read_dir(folder) {
+            Err(error) if is_gone(&error) => return,
+            entries => entries.expect("a folder"),
+        };
+        for entry in entries {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 walk(root, &path, found);
-            } else {
-                let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-                found.insert(name, fs::read(&path).expect("a file"));
+                continue;
+            }
+            let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+            match fs::read(&path) {
+                Err(error) if is_gone(&error) => {}
+                content => drop(found.insert(name, content.expect("a file"))),
             }
         }
     }

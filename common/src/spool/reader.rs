@@ -72,7 +72,7 @@ impl Reader {
                 break;
             }
             let path = self.own.join(home.file_name().unwrap_or_default());
-            // What has its name is in hand; it comes when that is done.
+            // What has its name is claimed; it comes when that is done.
             if !matches!(path.try_exists(), Ok(false)) {
                 continue;
             }
@@ -127,10 +127,13 @@ impl Reader {
         list(folder, Path::new(folder.file_name().unwrap_or_default()), &mut parts)?;
         // All of it at once, or nothing.
         fs::rename(folder, self.own.join(folder.file_name().unwrap_or_default()))?;
-        // The innermost first: what it had adopted lies beside it from now on, or it would lie deeper with each death.
+        // The innermost first: what it had adopted lies beside it from now on, or it would lie deeper with each death. Where one cannot be
+        // moved, those around it stay where they are, too.
+        let mut is_flat = true;
         for (place, names) in parts.iter().rev() {
             let (deep, beside) = (self.own.join(place), self.own.join(place.file_name().unwrap_or_default()));
-            let home = if deep != beside && fs::rename(&deep, &beside).is_ok() { beside } else { deep };
+            is_flat = deep == beside || is_flat && fs::rename(&deep, &beside).is_ok();
+            let home = if is_flat { beside } else { deep };
             claims.extend(names.iter().map(|name| Claim { path: home.join(name) }));
             // It goes with its last file; what stays is empty, and goes when this reader is adopted.
             drop(fs::remove_file(home.join(LOCK)));
@@ -215,6 +218,14 @@ mod tests {
         spool.put("0000", |out| out.write_all(b"y")).unwrap();
         assert!(claim(&reader).is_empty());
         assert_eq!(fs::read(first[0].path()).unwrap(), b"x");
+        // It stops no other, and comes when the first is done.
+        spool.put("0001", |out| out.write_all(b"0")).unwrap();
+        let next = claim(&reader);
+        assert_eq!(next.iter().map(Claim::name).collect::<Vec<_>>(), ["0001"]);
+        first.iter().chain(&next).for_each(|claim| claim.done().unwrap());
+        let [second] = &claim(&reader)[..] else { panic!("the second") };
+        assert_eq!(fs::read(second.path()).unwrap(), b"y");
+        spool.put("0000", |out| out.write_all(b"x")).unwrap();
         // One that dies has that, and another file; who has the first has them all the same, and from its death on the next.
         let other = Reader::open(folder.path()).unwrap();
         spool.put("0001", |out| out.write_all(b"z")).unwrap();
