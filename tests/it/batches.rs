@@ -6,7 +6,7 @@ use flowlake_converter::deliver::{Directory, Ledger, Plan, State, Store};
 
 use crate::{
     service::{Place, counts, each_once, file},
-    support::{converter, lake_files, run},
+    support::{converter, lake_files, run, tree},
 };
 
 fn hash(content: &str) -> String {
@@ -65,6 +65,23 @@ fn batches_that_are_formed_anew_double_nothing() {
     service.stop();
     each_once(&place.path("lake"), 20);
     assert_eq!(fs::read(&object).unwrap(), other);
+}
+
+/// A claimed file that somebody removes is lost, which is said; what comes later is delivered.
+#[test]
+fn a_claimed_file_that_is_removed_is_told() {
+    let place = Place::new();
+    place.put("a", &file(0, 5));
+    let service = place.start(&place.config("one", "batch-seconds = 3"));
+    let claims = place.path("spool/.claims");
+    service.wait_until("it is claimed", || tree(&claims).iter().any(|(name, _)| name.ends_with("/a")));
+    fs::remove_dir_all(&claims).unwrap();
+    service.wait_for("a: somebody removed it before it was delivered, from ");
+    place.put("b", &file(5, 5));
+    service.wait_until("B", || counts(&place.path("lake")).len() == 5);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.stop();
+    assert!(counts(&place.path("lake")).into_iter().eq((5..10).map(|number| (number, 1))));
 }
 
 /// A planned batch of which an input is gone: said, also by `status`, as long as that is so; it is finished when the input is given back, and

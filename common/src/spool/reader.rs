@@ -59,6 +59,12 @@ impl Reader {
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
 
+    /// Whether the folder of what it claims is there: once somebody removed it, nothing can be claimed, and what was there is lost.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.own.is_dir()
+    }
+
     /// Claims the oldest files that nobody has, `count` of them at most, and no further ones once they have so many bytes. They are added to
     /// `claims`.
     ///

@@ -227,12 +227,12 @@ impl Worker {
             self.stop.wait(Duration::ZERO)
         };
         let (mut backoff, mut failed, mut told) = (Backoff::default(), false, Counts::default());
-        loop {
+        let refused = loop {
             let taken_before = sending.counts.records;
             let ended = sending.attempt(&between);
             self.add(&mut told, sending.counts);
             let failure = match ended {
-                Ok(()) => break,
+                Ok(()) => break None,
                 Err(Ended::Stopped) => {
                     self.stopped(entry, sending);
                     return false;
@@ -240,12 +240,7 @@ impl Worker {
                 Err(Ended::Failed(failure)) => failure,
             };
             if !failure.kind.passes() {
-                if failed {
-                    self.say(Event::Works { who: self.who.clone() });
-                }
-                self.stopped(entry, sending);
-                self.park(entry, &failure.to_string());
-                return true;
+                break Some(failure);
             }
             // It works, if slowly.
             if sending.counts.records > taken_before {
@@ -258,9 +253,14 @@ impl Worker {
                 self.stopped(entry, sending);
                 return false;
             }
-        }
+        };
         if failed {
             self.say(Event::Works { who: self.who.clone() });
+        }
+        if let Some(failure) = refused {
+            self.stopped(entry, sending);
+            self.park(entry, &failure.to_string());
+            return true;
         }
         let finished = match sending.untimely.take() {
             Some(untimely) => self.keep(entry, untimely),

@@ -33,6 +33,10 @@ impl SpoolFiles {
         if !self.path.is_dir() {
             return Ok(());
         }
+        // Where somebody made the spool anew, its reader has to be, too.
+        if self.reader.as_ref().is_some_and(|reader| !reader.is_there()) {
+            self.reader = None;
+        }
         let reader = match &self.reader {
             Some(reader) => reader,
             None => self.reader.insert(Reader::open(&self.path)?),
@@ -50,4 +54,32 @@ fn arrival(spool: &Path, claim: Claim) -> Arrival {
     let (path, size) = (claim.path().to_owned(), fs::metadata(claim.path()).map_or(0, |meta| meta.len()));
     let name = spool.join(claim.name()).display().to_string();
     Arrival { file: InputFile { path, size }, name, owned: Owned::Claimed(claim) }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlake_common::spool::{Limits, Spool};
+
+    use super::*;
+
+    #[test]
+    fn a_spool_that_is_made_anew_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool");
+        let mut files = SpoolFiles::new(&path);
+        let mut arrivals = |names: &[&str]| {
+            let mut arrivals = Vec::new();
+            files.arrivals(9, u64::MAX, &mut arrivals).unwrap();
+            let found: Vec<_> = arrivals.iter().map(|arrival| arrival.name.clone()).collect();
+            assert_eq!(found, names.iter().map(|name| path.join(name).display().to_string()).collect::<Vec<_>>());
+        };
+        arrivals(&[]);
+        for name in ["one", "two"] {
+            let spool = Spool::open(&path, Limits::default()).unwrap();
+            spool.put(name, |out| io::Write::write_all(out, b"x")).unwrap();
+            arrivals(&[name]);
+            fs::remove_dir_all(&path).unwrap();
+            arrivals(&[]);
+        }
+    }
 }

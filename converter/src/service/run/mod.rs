@@ -273,28 +273,8 @@ impl Service<'_> {
             if room == 0 || bytes == 0 {
                 continue;
             }
+            let mut trouble: Vec<String> = self.look_at_followed(from).err().into_iter().collect();
             let coming = &mut self.coming[from];
-            let mut trouble = Vec::new();
-            if let Some(followed) = &mut coming.followed {
-                match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
-                    Ok(looked) => {
-                        if mem::take(&mut coming.lost) {
-                            self.metrics.works(&followed_name(&self.config.inputs[from].name));
-                        }
-                        for message in looked.messages {
-                            (self.say)(&Event::OfInput { message });
-                        }
-                    }
-                    Err(error) => {
-                        let who = followed_name(&self.config.inputs[from].name);
-                        let failure = Failure::of_disk("cannot follow it, or write its pieces".to_owned(), &error);
-                        trouble.push(format!("{who}: {failure}"));
-                        if !mem::replace(&mut coming.lost, true) {
-                            self.metrics.failed(&who, &failure);
-                        }
-                    }
-                }
-            }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
                 let mut arrivals = Vec::new();
                 if let Err(error) = spool.arrivals(room, bytes, &mut arrivals) {
@@ -316,6 +296,37 @@ impl Service<'_> {
                 trouble.iter().for_each(|message| (self.say)(&Event::Trouble { message: message.clone() }));
             }
             coming.failing = !trouble.is_empty();
+        }
+    }
+
+    /// Looks at a followed file, and cuts off what is new of it.
+    ///
+    /// # Errors
+    /// When that cannot be done now; the message names the input.
+    fn look_at_followed(&mut self, from: usize) -> Result<(), String> {
+        let coming = &mut self.coming[from];
+        let Some(followed) = &mut coming.followed else {
+            return Ok(());
+        };
+        let who = followed_name(&self.config.inputs[from].name);
+        match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
+            Ok(looked) => {
+                if mem::take(&mut coming.lost) {
+                    self.metrics.works(&who);
+                }
+                for message in looked.messages {
+                    (self.say)(&Event::OfInput { message });
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let failure = Failure::of_disk("cannot follow it, or write its pieces".to_owned(), &error);
+                let message = format!("{who}: {failure}");
+                if !mem::replace(&mut coming.lost, true) {
+                    self.metrics.failed(&who, &failure);
+                }
+                Err(message)
+            }
         }
     }
 

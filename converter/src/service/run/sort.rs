@@ -100,7 +100,15 @@ impl Service<'_> {
         let hash = match arrival.file.sha256() {
             Ok(hash) => hash,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Whoever's it was took it away.
+                // Whoever's it was took it away; what is claimed is nobody else's.
+                if matches!(arrival.owned, Owned::Claimed(_)) {
+                    let message = format!(
+                        "{}: somebody removed it before it was delivered, from {}",
+                        arrival.name,
+                        arrival.file.path.display()
+                    );
+                    (self.say)(&Event::OfInput { message });
+                }
                 self.again(from, &arrival.owned);
                 return Ok(());
             }
