@@ -1,6 +1,6 @@
 //! Batches that somebody began and did not finish.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread};
 
 use flowlake_converter::deliver::{Directory, Ledger, Plan, State, Store};
 
@@ -76,12 +76,50 @@ fn a_claimed_file_that_is_removed_is_told() {
     let claims = place.path("spool/.claims");
     service.wait_until("it is claimed", || tree(&claims).iter().any(|(name, _)| name.ends_with("/a")));
     fs::remove_dir_all(&claims).unwrap();
-    service.wait_for("a: somebody removed it before it was delivered, from ");
+    service.wait_for("a: not delivered, and not at ");
     place.put("b", &file(5, 5));
     service.wait_until("B", || counts(&place.path("lake")).len() == 5);
     service.wait_until("an empty spool", || place.in_spool() == 0);
     service.stop();
     assert!(counts(&place.path("lake")).into_iter().eq((5..10).map(|number| (number, 1))));
+}
+
+/// A spool that is away when its files are to be delivered, as a disk that is mounted again; and another one in its place meanwhile.
+#[test]
+fn a_spool_that_goes_away_and_comes_back_loses_nothing() {
+    thread::scope(|scope| {
+        [false, true].into_iter().for_each(|is_replaced| drop(scope.spawn(move || goes_away(is_replaced))));
+    });
+}
+
+fn goes_away(is_replaced: bool) {
+    let place = Place::new();
+    let (spool, away) = (place.path("spool"), place.path("away"));
+    let config = place.config("one", "batch-seconds = 3");
+    let status = || run(converter().args(["status", "--config"]).arg(&config)).text();
+    let service = place.start(&config);
+    place.put("a", &file(0, 5));
+    service.wait_until("it is claimed", || tree(&spool).keys().any(|name| name.ends_with("/a")));
+    fs::rename(&spool, &away).unwrap();
+    if is_replaced {
+        place.put("b", &file(5, 5));
+        service.wait_until("the other is delivered", || counts(&place.path("lake")).len() == 5);
+    } else {
+        service.wait_until("it is in the status", || status().contains("spool: is not there any more"));
+    }
+    service.wait_for("a: not delivered, and not at ");
+    if is_replaced {
+        fs::remove_dir_all(&spool).unwrap();
+    }
+    fs::rename(&away, &spool).unwrap();
+    if !is_replaced {
+        // Its name may come again at once.
+        place.put("a", &file(5, 5));
+    }
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    service.wait_until("it is in the status no more", || !status().contains("\nwaits "));
+    service.stop();
+    each_once(&place.path("lake"), 10);
 }
 
 /// A planned batch of which an input is gone: said, also by `status`, as long as that is so; it is finished when the input is given back, and

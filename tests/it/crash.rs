@@ -95,7 +95,7 @@ fn both_programs_are_killed_under_load() {
     });
     files += hand_over(&spool, &given, &kept);
     let service = start();
-    let is_drained = || tree(&given).keys().all(|name| name.ends_with("lock"));
+    let is_drained = || tree(&given).keys().all(|name| name.ends_with("/.lock"));
     service.wait_until("an empty spool", is_drained);
     let said = service.stop();
     assert!(!said.contains("parked; mend"), "{said}");

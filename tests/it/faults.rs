@@ -138,8 +138,15 @@ fn whatever_fails_everything_arrives_once_and_the_reason_is_told() {
     let table = page.split("## Faults").nth(1).expect("a table of faults");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let documented: BTreeSet<&str> = rows.filter(|name| *name != "fault").collect();
-    let elsewhere =
-        ["name service fails", "AccessDenied for an hour", "disk full", "disk read-only", "wrong external id"];
+    let elsewhere = [
+        "name service fails",
+        "AccessDenied for an hour",
+        "disk full",
+        "disk read-only",
+        "wrong external id",
+        "the spool goes away and comes back",
+        "a claimed file is removed",
+    ];
     let tested = CASES.iter().map(|case| case.name).chain(elsewhere).collect();
     assert_eq!(documented, tested, "docs/delivery.md and the tests have the same faults");
 

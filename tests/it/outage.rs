@@ -189,7 +189,7 @@ fn a_day_without_a_line_is_survived() {
 fn tree_is_empty(folder: &std::path::Path) -> bool {
     fn is_empty(folder: &std::path::Path) -> bool {
         let is_nothing =
-            |entry: fs::DirEntry| entry.file_name() == "lock" || entry.path().is_dir() && is_empty(&entry.path());
+            |entry: fs::DirEntry| entry.file_name() == ".lock" || entry.path().is_dir() && is_empty(&entry.path());
         fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_nothing)))
     }
     folder.join(".claims").is_dir() && is_empty(folder)

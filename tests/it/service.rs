@@ -99,7 +99,7 @@ impl Place {
     /// Files of the spool, claimed or not.
     pub(crate) fn in_spool(&self) -> usize {
         let tree = crate::support::tree(&self.path("spool"));
-        tree.keys().filter(|name| !name.ends_with("lock")).count()
+        tree.keys().filter(|name| !name.ends_with("/.lock")).count()
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A claim is a move into a folder of the reader's own, which it holds a lock on as long as it lives. What a reader left that lives no
 //! more is adopted as a whole by another: its folder moves into the other's, so what it had in hand together stays together, whoever is
-//! killed. A file that was claimed and not done comes again: whoever delivers it must not mind, see the design's "exactly once".
+//! killed. A file that was claimed and not done comes again, also to a reader that lives: whoever delivers it must not mind, see the design's "exactly once".
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{CLAIMS, oldest};
@@ -16,7 +18,11 @@ use super::{CLAIMS, oldest};
 /// What the folders of readers start with, and those that are not locked yet.
 const READER: &str = "reader-";
 const UNLOCKED: &str = "new-";
-const LOCK: &str = "lock";
+/// No file of a spool has such a name.
+const LOCK: &str = ".lock";
+
+/// Where the claims are that are held.
+type Held = Arc<Mutex<BTreeSet<PathBuf>>>;
 
 /// One of a spool's readers.
 #[derive(Debug)]
@@ -24,14 +30,16 @@ pub struct Reader {
     spool: PathBuf,
     /// Where it has what it claimed.
     own: PathBuf,
+    held: Held,
     /// Locked while it lives; the kernel lets go of it whatever way it ends.
     _lock: File,
 }
 
-/// A file that is this reader's, until it is done or the reader ends.
+/// A file that is this reader's, until it is done. Dropped without that, it comes again.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
+    held: Held,
 }
 
 impl Reader {
@@ -47,14 +55,16 @@ impl Reader {
                 _ => {}
             }
             // Locked before it has its name: until then nobody takes it for a dead one's.
-            let unlocked = tempfile::Builder::new().prefix(UNLOCKED).tempdir_in(&claims)?;
+            // Its error has a random name in it: the same trouble would be another each time.
+            let unlocked = tempfile::Builder::new().prefix(UNLOCKED).tempdir_in(&claims);
+            let unlocked = unlocked.map_err(|error| io::Error::from(error.kind()))?;
             let lock = File::create(unlocked.path().join(LOCK))?;
             lock.lock()?;
             let unlocked = unlocked.keep();
             let name = unlocked.file_name().unwrap_or_default().to_string_lossy().replacen(UNLOCKED, READER, 1);
             let own = claims.join(name);
             fs::rename(&unlocked, &own)?;
-            Ok(Self { spool: spool.to_owned(), own, _lock: lock })
+            Ok(Self { spool: spool.to_owned(), own, held: Held::default(), _lock: lock })
         };
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
@@ -69,8 +79,8 @@ impl Reader {
     /// `claims`.
     ///
     /// # Errors
-    /// When the spool cannot be read, or a file cannot be moved, which stays and does not stop the others. What was claimed is claimed all the
-    /// same.
+    /// When the spool cannot be read, or a file cannot be moved, which stays and does not stop the others: the first of them. What was claimed
+    /// is claimed all the same.
     pub fn claim(&self, count: usize, bytes: u64, claims: &mut Vec<Claim>) -> io::Result<()> {
         let (mut claimed, mut failed) = (0, Ok(()));
         for home in oldest(&self.spool, count)?.files {
@@ -85,16 +95,39 @@ impl Reader {
             match fs::rename(&home, &path) {
                 Ok(()) => {
                     claimed += fs::metadata(&path).map_or(0, |meta| meta.len());
-                    claims.push(Claim { path });
+                    claims.push(self.hold(path));
                 }
                 // Another reader was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    failed = Err(io::Error::new(error.kind(), format!("{}: {error}", home.display())));
+                    failed = failed.and(Err(io::Error::new(error.kind(), format!("{}: {error}", home.display()))));
                 }
             }
         }
         failed
+    }
+
+    /// A claim of what is not held.
+    fn hold(&self, path: PathBuf) -> Claim {
+        lock(&self.held).insert(path.clone());
+        Claim { path, held: self.held.clone() }
+    }
+
+    /// Claims anew what this reader claimed and nobody holds any more, though it is not done: what could not be read or removed at that
+    /// moment. It is added to `claims`.
+    ///
+    /// # Errors
+    /// When the reader's folder cannot be read.
+    pub fn reclaim(&self, claims: &mut Vec<Claim>) -> io::Result<()> {
+        let mut parts = Vec::new();
+        list(&self.own, Path::new(""), &mut parts)?;
+        let all = parts.iter().flat_map(|(place, names)| names.iter().map(move |name| self.own.join(place).join(name)));
+        let left: Vec<_> = {
+            let held = lock(&self.held);
+            all.filter(|path| !held.contains(path)).collect()
+        };
+        claims.extend(left.into_iter().map(|path| self.hold(path)));
+        Ok(())
     }
 
     /// Claims all that readers had which live no more, and adds it to `claims`.
@@ -112,7 +145,9 @@ impl Reader {
             match self.adopt_one(&folder, claims) {
                 // Somebody else adopted it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => adopted = Err(io::Error::new(error.kind(), format!("{}: {error}", folder.display()))),
+                Err(error) => {
+                    adopted = adopted.and(Err(io::Error::new(error.kind(), format!("{}: {error}", folder.display()))));
+                }
                 Ok(()) => {}
             }
         }
@@ -122,12 +157,16 @@ impl Reader {
 
     /// Takes all that a reader had, if it lives no more.
     fn adopt_one(&self, folder: &Path, claims: &mut Vec<Claim>) -> io::Result<()> {
-        let lock = File::open(folder.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        let _lock = match File::open(folder.join(LOCK)) {
+            Ok(lock) => match lock.try_lock() {
+                Ok(()) => Some(lock),
+                Err(TryLockError::WouldBlock) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error),
+            },
+            // Somebody removed the lock, which was there before the folder had its name: nobody could ever tell whether its reader lives.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => None,
+            Err(error) => return Err(error),
+        };
         // What cannot be listed is not taken.
         let mut parts = Vec::new();
         list(folder, Path::new(folder.file_name().unwrap_or_default()), &mut parts)?;
@@ -140,7 +179,7 @@ impl Reader {
             let (deep, beside) = (self.own.join(place), self.own.join(place.file_name().unwrap_or_default()));
             is_flat = deep == beside || is_flat && fs::rename(&deep, &beside).is_ok();
             let home = if is_flat { beside } else { deep };
-            claims.extend(names.iter().map(|name| Claim { path: home.join(name) }));
+            claims.extend(names.iter().map(|name| self.hold(home.join(name))));
             // It goes with its last file; what stays is empty, and goes when this reader is adopted.
             drop(fs::remove_file(home.join(LOCK)));
             drop(fs::remove_dir(home));
@@ -180,7 +219,7 @@ impl Claim {
     /// Everything in it is where it belongs: removes it. What is gone already is well removed.
     ///
     /// # Errors
-    /// When it cannot be removed. It comes again when this reader ended.
+    /// When it cannot be removed. It comes again.
     pub fn done(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -192,6 +231,16 @@ impl Claim {
         }
         Ok(())
     }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.held).remove(&self.path);
+    }
+}
+
+fn lock(held: &Held) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -256,6 +305,38 @@ mod tests {
         assert!(claim(&reader).is_empty());
         assert_eq!(fs::read_dir(&reader.own).unwrap().count(), 1, "only its lock");
         assert_eq!(fs::read_dir(folder.path().join(CLAIMS)).unwrap().count(), 1, "only its folder");
+    }
+
+    #[test]
+    fn what_is_let_go_of_and_not_done_comes_again() {
+        let (folder, _) = spool_of(3);
+        let reader = Reader::open(folder.path()).unwrap();
+        let reclaim = || {
+            let mut claims = Vec::new();
+            reader.reclaim(&mut claims).unwrap();
+            claims
+        };
+        let mut claims = Vec::new();
+        reader.claim(9, u64::MAX, &mut claims).unwrap();
+        assert!(reclaim().is_empty());
+        claims.remove(0).done().unwrap();
+        drop(claims.remove(0));
+        let again = reclaim();
+        assert_eq!(again.iter().map(Claim::name).collect::<Vec<_>>(), ["0001"]);
+        assert!(reclaim().is_empty());
+        again[0].done().unwrap();
+        drop((again, claims));
+        // Also what it adopted.
+        let other = Reader::open(folder.path()).unwrap();
+        let spool = Spool::open(folder.path(), Limits::default()).unwrap();
+        spool.put("0003", |out| out.write_all(b"x")).unwrap();
+        other.claim(9, u64::MAX, &mut Vec::new()).unwrap();
+        // Without its lock it is dead, too.
+        fs::remove_file(other.own.join(LOCK)).unwrap();
+        reader.adopt(&mut Vec::new()).unwrap();
+        let mut names: Vec<_> = reclaim().iter().map(|claim| claim.name().to_owned()).collect();
+        names.sort();
+        assert_eq!(names, ["0002", "0003"]);
     }
 
     #[test]

@@ -100,8 +100,13 @@ impl Folder {
             {
                 continue;
             }
-            let Ok(head) = head_of(&file.path, meta.len()) else {
-                continue;
+            let head = match head_of(&file.path, meta.len()) {
+                Ok(head) => head,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    found.errors.push(format!("{}: {error}", file.path.display()));
+                    continue;
+                }
             };
             if let Some(seen) = self.seen.get_mut(&inode)
                 && meta.len() > seen.size

@@ -5,10 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flowlake_common::spool::{Claim, Reader};
+use flowlake_common::{
+    spool::{Claim, Reader},
+    time,
+};
 
 use super::{Arrival, Owned};
 use crate::input::InputFile;
+
+/// Microseconds between two looks for what was claimed and let go of, though it is not done.
+const RECLAIM_EVERY_US: i64 = 30_000_000;
 
 /// A spool that is read.
 #[derive(Debug)]
@@ -16,37 +22,56 @@ pub struct SpoolFiles {
     path: PathBuf,
     /// Once the spool is there.
     reader: Option<Reader>,
+    reclaimed_us: i64,
 }
 
 impl SpoolFiles {
     /// The spool in a folder, which may not be there yet.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), reader: None }
+        Self { path: path.to_owned(), reader: None, reclaimed_us: 0 }
     }
 
-    /// Claims files, `count` at most and about so many bytes, and adds them to `arrivals`; first, and all of it together, what converters had that live no more.
+    /// Claims files, `count` at most and about so many bytes, and adds them to `arrivals`; first, and all of it together, what converters had that live no more,
+    /// and what was let go of here without being done.
     ///
     /// # Errors
-    /// When the spool cannot be read.
+    /// When the spool cannot be read, or is there no more.
     pub fn arrivals(&mut self, count: usize, bytes: u64, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
         if !self.path.is_dir() {
-            return Ok(());
+            return match self.reader {
+                // Its agent makes it.
+                None => Ok(()),
+                Some(_) => Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("{}: is not there any more; what is claimed of it waits", self.path.display()),
+                )),
+            };
         }
         // Where somebody made the spool anew, its reader has to be, too.
         if self.reader.as_ref().is_some_and(|reader| !reader.is_there()) {
             self.reader = None;
         }
+        let now_us = time::monotonic_us();
         let reader = match &self.reader {
             Some(reader) => reader,
-            None => self.reader.insert(Reader::open(&self.path)?),
+            None => {
+                self.reclaimed_us = now_us;
+                self.reader.insert(Reader::open(&self.path)?)
+            }
         };
         let mut claims = Vec::new();
-        let adopted = reader.adopt(&mut claims);
-        let claimed = if claims.is_empty() { reader.claim(count, bytes, &mut claims) } else { Ok(()) };
+        let mut taken = reader.adopt(&mut claims);
+        if now_us - self.reclaimed_us >= RECLAIM_EVERY_US {
+            self.reclaimed_us = now_us;
+            taken = taken.and(reader.reclaim(&mut claims));
+        }
+        if claims.is_empty() {
+            taken = taken.and(reader.claim(count, bytes, &mut claims));
+        }
         // What is claimed is in hand, whatever else failed: nobody else could take it.
         arrivals.extend(claims.into_iter().map(|claim| arrival(&self.path, claim)));
-        adopted.and(claimed)
+        taken
     }
 }
 
@@ -79,7 +104,6 @@ mod tests {
             spool.put(name, |out| io::Write::write_all(out, b"x")).unwrap();
             arrivals(&[name]);
             fs::remove_dir_all(&path).unwrap();
-            arrivals(&[]);
         }
     }
 }

@@ -3,7 +3,7 @@
 mod sort;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs, mem,
     path::PathBuf,
     sync::mpsc::{self, Receiver},
@@ -27,7 +27,6 @@ use super::{
 use crate::{
     aws::Aws,
     deliver::Root,
-    failure::Failure,
     source::{Arrival, Folder, Followed, Owned, SpoolFiles},
 };
 
@@ -72,16 +71,13 @@ struct Coming {
     /// What was parked, and comes again.
     again: SpoolFiles,
     looked_us: i64,
-    failing: bool,
-    /// Whether its file cannot be followed now.
-    lost: bool,
+    /// What cannot be read of it now, by what makes it the same as before; and what could not when its folder was looked at last.
+    troubles: BTreeMap<String, String>,
+    of_folder: BTreeSet<String>,
+    /// Whether what was delivered could not be let go of, which was said.
+    kept: bool,
     /// Whether it was said that what comes of it is not forwarded.
     unforwarded: bool,
-}
-
-/// A followed file, for whoever asks what is waited for.
-fn followed_name(input: &str) -> String {
-    format!("inputs.{input}, its file")
 }
 
 struct Service<'a> {
@@ -211,8 +207,9 @@ fn coming(config: &Config, input: &InputConfig) -> anyhow::Result<Coming> {
         followed,
         again: SpoolFiles::new(&again),
         looked_us: i64::MIN / 2,
-        failing: false,
-        lost: false,
+        troubles: BTreeMap::new(),
+        of_folder: BTreeSet::new(),
+        kept: false,
         unforwarded: false,
     })
 }
@@ -273,12 +270,26 @@ impl Service<'_> {
             if room == 0 || bytes == 0 {
                 continue;
             }
-            let mut trouble: Vec<String> = self.look_at_followed(from).err().into_iter().collect();
+            let who = format!("inputs.{}", self.config.inputs[from].name);
             let coming = &mut self.coming[from];
+            let mut troubles = BTreeMap::new();
+            if let Some(followed) = &mut coming.followed {
+                match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
+                    Ok(looked) => {
+                        looked.messages.into_iter().for_each(|message| (self.say)(&Event::OfInput { message }));
+                    }
+                    Err(error) => {
+                        // The system's words may have the random name of a file in them.
+                        let message = format!("{who}: cannot follow it, or write its pieces: {error}");
+                        troubles.insert("followed".to_owned(), message);
+                    }
+                }
+            }
             for spool in coming.spool.iter_mut().chain([&mut coming.again]) {
                 let mut arrivals = Vec::new();
                 if let Err(error) = spool.arrivals(room, bytes, &mut arrivals) {
-                    trouble.push(format!("inputs.{}: {error}", self.config.inputs[from].name));
+                    let message = format!("{who}: {error}");
+                    troubles.insert(message.clone(), message);
                 }
                 self.unsorted.extend(arrivals.into_iter().map(|arrival| (from, arrival)));
             }
@@ -286,47 +297,22 @@ impl Service<'_> {
                 coming.looked_us = now_us;
                 let found = folder.look(room, &[&self.config.state]);
                 self.unsorted.extend(found.arrivals.into_iter().map(|arrival| (from, arrival)));
-                trouble.extend(found.errors);
+                coming.of_folder = found.errors.into_iter().collect();
                 for path in found.grown {
                     (self.say)(&Event::Grown { path });
                 }
             }
-            // Said once, until it works again.
-            if !coming.failing {
-                trouble.iter().for_each(|message| (self.say)(&Event::Trouble { message: message.clone() }));
+            troubles.extend(coming.of_folder.iter().map(|message| (message.clone(), message.clone())));
+            // Said once, for as long as it lasts.
+            for (_, message) in troubles.iter().filter(|(key, _)| !coming.troubles.contains_key(*key)) {
+                (self.say)(&Event::Trouble { message: message.clone() });
             }
-            coming.failing = !trouble.is_empty();
-        }
-    }
-
-    /// Looks at a followed file, and cuts off what is new of it.
-    ///
-    /// # Errors
-    /// When that cannot be done now; the message names the input.
-    fn look_at_followed(&mut self, from: usize) -> Result<(), String> {
-        let coming = &mut self.coming[from];
-        let Some(followed) = &mut coming.followed else {
-            return Ok(());
-        };
-        let who = followed_name(&self.config.inputs[from].name);
-        match followed.look(self.config.lake.wait.min(LONGEST_CUT)) {
-            Ok(looked) => {
-                if mem::take(&mut coming.lost) {
-                    self.metrics.works(&who);
-                }
-                for message in looked.messages {
-                    (self.say)(&Event::OfInput { message });
-                }
-                Ok(())
+            let who = format!("{who}, its files");
+            match troubles.values().next() {
+                Some(first) => self.metrics.waits(&who, format!("{first} ({} in all)", troubles.len())),
+                None => self.metrics.works(&who),
             }
-            Err(error) => {
-                let failure = Failure::of_disk("cannot follow it, or write its pieces".to_owned(), &error);
-                let message = format!("{who}: {failure}");
-                if !mem::replace(&mut coming.lost, true) {
-                    self.metrics.failed(&who, &failure);
-                }
-                Err(message)
-            }
+            coming.troubles = troubles;
         }
     }
 
@@ -403,7 +389,11 @@ impl Service<'_> {
             let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
             hash.map_or(Ok(()), forgotten)
         });
-        if let Err(error) = gone {
+        // It comes again, and so does this: said of one.
+        let was_kept = mem::replace(&mut self.coming[from].kept, gone.is_err());
+        if let Err(error) = gone
+            && !was_kept
+        {
             (self.say)(&Event::Trouble { message: format!("{name}: delivered, but cannot be let go of: {error}") });
         }
     }

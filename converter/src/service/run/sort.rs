@@ -77,6 +77,13 @@ impl Service<'_> {
             self.unsorted.push_front((from, arrival));
             return;
         }
+        match self.unread.first() {
+            Some(name) => {
+                let others = self.unread.len() - 1;
+                self.metrics.waits("files", format!("{name} and {others} others cannot be read"));
+            }
+            None => self.metrics.works("files"),
+        }
         self.backoff = Backoff::default();
         for input in &self.config.inputs {
             self.metrics.works(&format!("inputs.{}", input.name));
@@ -102,10 +109,10 @@ impl Service<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 // Whoever's it was took it away; what is claimed is nobody else's.
                 if matches!(arrival.owned, Owned::Claimed(_)) {
+                    let place = arrival.file.path.display();
                     let message = format!(
-                        "{}: somebody removed it before it was delivered, from {}",
-                        arrival.name,
-                        arrival.file.path.display()
+                        "{}: not delivered, and not at {place} any more; it comes again when it is back there",
+                        arrival.name
                     );
                     (self.say)(&Event::OfInput { message });
                 }

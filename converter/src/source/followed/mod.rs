@@ -219,9 +219,9 @@ impl Followed {
             let mut files = 0;
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
-                // A reader's own file is none.
-                let is_lock = entry.file_name() == "lock";
-                files += if entry.file_type()?.is_dir() { count(&entry.path())? } else { usize::from(!is_lock) };
+                // A reader's lock is none, nor what has no name yet.
+                let is_piece = !entry.file_name().as_encoded_bytes().starts_with(b".");
+                files += if entry.file_type()?.is_dir() { count(&entry.path())? } else { usize::from(is_piece) };
             }
             Ok(files)
         }
