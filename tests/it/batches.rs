@@ -105,7 +105,7 @@ fn goes_away(is_replaced: bool) {
         place.put("b", &file(5, 5));
         service.wait_until("the other is delivered", || counts(&place.path("lake")).len() == 5);
     } else {
-        service.wait_until("it is in the status", || status().contains("spool: is not there any more"));
+        service.wait_until("it is in the status", || status().contains("spool: is not there; it is waited for"));
     }
     service.wait_for("a: not delivered, and not at ");
     if is_replaced {

@@ -36,6 +36,7 @@ mod sensors;
 mod service;
 mod sql;
 mod support;
+mod troubles;
 mod tshark;
 mod tunnels;
 mod verdict;

@@ -272,11 +272,11 @@ fn converters_share_their_inputs() {
 }
 
 /// A small file system of the test's own; taken away again at its end.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
     /// `None`, said loudly, where it may not be made.
-    fn on(path: &Path) -> Option<Self> {
+    pub(crate) fn on(path: &Path) -> Option<Self> {
         let mount = run(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "small"]).arg(path));
         if mount.code != 0 {
             loudly("SKIPPED: a full disk needs the right to mount one; run as root");
@@ -285,7 +285,7 @@ impl Small {
         Some(Self(path.to_owned()))
     }
 
-    fn remount(&self, how: &str) {
+    pub(crate) fn remount(&self, how: &str) {
         run(std::process::Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0)).ended(0);
     }
 }

@@ -69,10 +69,11 @@ impl Reader {
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", spool.display())))
     }
 
-    /// Whether the folder of what it claims is there: once somebody removed it, nothing can be claimed, and what was there is lost.
+    /// Whether the folder of what it claims is there, or cannot be looked at. Once it is not, as when its disk was unmounted, nothing can be
+    /// claimed by this reader.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        self.own.is_dir()
+        !matches!(fs::metadata(&self.own), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Claims the oldest files that nobody has, `count` of them at most, and no further ones once they have so many bytes. They are added to

@@ -1,6 +1,6 @@
 //! `flowlake-converter run`, `check` and `retry`: the service, whether it could run, and what it put aside.
 
-use std::path::PathBuf;
+use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 use flowlake_common::outcome::Outcome;
@@ -59,7 +59,13 @@ pub(super) fn check(arguments: &Arguments) -> Outcome {
             Files::Folder(path) => ("folder", path),
             Files::Followed(path) => ("file", path),
         };
-        let there = if path.exists() { "" } else { ": not there now; it would be waited for" };
+        let there = match fs::metadata(path) {
+            Ok(_) => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                ": not there now; it would be waited for".to_owned()
+            }
+            Err(error) => format!(": {error}; it would be waited for"),
+        };
         say(&format!("inputs.{}: {what} {}{there}", input.name, path.display()));
     }
     for forward in &config.forwards {

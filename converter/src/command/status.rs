@@ -11,7 +11,7 @@ use super::{
     run::{Arguments, read},
     say,
 };
-use crate::service::{self, ForwardStatus, Latency, Parked, Status, config::Config};
+use crate::service::{self, ForwardStatus, Latency, Parked, ParkedInput, Status, config::Config};
 use crate::source::FollowedStatus;
 
 /// Says it. An exit code of 1 means that somebody should look: it does not run, waits for something, or parked something.
@@ -109,15 +109,17 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
             let _ = writeln!(text, "waits              {who}: {why}");
         }
     }
-    for (name, inputs) in service::stray_forwards(config)? {
-        is_well = false;
-        let _ =
-            writeln!(text, "waits              forward.{name}: {inputs} inputs, and it is not in the configuration");
-    }
-    for parked in Parked::of(&config.state).list()? {
-        is_well = false;
-        let _ = writeln!(text, "parked             {}: {}: {}", parked.who(), parked.name, parked.why);
-    }
+    // What cannot be looked at hides nothing else.
+    let mut add = |what: &str, lines: io::Result<Vec<String>>| {
+        for line in lines.unwrap_or_else(|error| vec![format!("cannot be read: {error}")]) {
+            is_well = false;
+            let _ = writeln!(text, "{what:<18} {line}");
+        }
+    };
+    let stray = |(name, inputs)| format!("forward.{name}: {inputs} inputs, and it is not in the configuration");
+    add("waits", service::stray_forwards(config).map(|all| all.into_iter().map(stray).collect()));
+    let parked = |parked: &ParkedInput| format!("{}: {}: {}", parked.who(), parked.name, parked.why);
+    add("parked", Parked::of(&config.state).list().map(|all| all.iter().map(parked).collect()));
     Ok((text, is_well))
 }
 

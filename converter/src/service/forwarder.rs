@@ -1,7 +1,7 @@
 //! A forward's own thread: what waits in its queue is sent, for as long as it takes. One that fails stops nobody else.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
     thread::{self, JoinHandle},
     time::Duration,
@@ -22,6 +22,7 @@ use crate::{
     aws::{self, Aws},
     batch::InputSettings,
     deliver::{Bucket, DeliveryStream, LogGroup},
+    failure::Failure,
     forward::{About, Counts, Destination, Ended, Entry, FlowLogs, Queue, Sending, Untimely, flow_log_id},
     input::InputFile,
 };
@@ -192,7 +193,9 @@ impl Worker {
             let entries = self.queue.oldest(LISTED, |hash| !self.parked.has(&self.who, hash));
             match entries {
                 Ok(entries) => {
-                    failing = false;
+                    if mem::take(&mut failing) {
+                        self.say(Event::Works { who: self.who.clone() });
+                    }
                     for entry in entries {
                         if !self.send(&entry) {
                             return;
@@ -201,7 +204,8 @@ impl Worker {
                 }
                 Err(error) if !failing => {
                     failing = true;
-                    self.say(Event::Trouble { message: format!("{}: its queue cannot be read: {error}", self.who) });
+                    let failure = Failure::of_disk("cannot read its queue".to_owned(), &error);
+                    self.say(Event::Waiting { who: self.who.clone(), failure, seconds: 1 });
                 }
                 Err(_) => {}
             }
@@ -262,17 +266,45 @@ impl Worker {
             self.park(entry, &failure.to_string());
             return true;
         }
-        let finished = match sending.untimely.take() {
-            Some(untimely) => self.keep(entry, untimely),
-            None => Ok(true),
+        let name = &entry.about.name;
+        let is_done = match sending.untimely.take() {
+            Some(untimely) => self.until(&format!("{name}: cannot park {} records of it", untimely.records), || {
+                self.keep(entry, &untimely)
+            }),
+            None => Some(true),
         };
-        // Until that is written down, it comes again.
-        if let Err(error) = finished.and_then(|is_done| if is_done { self.queue.done(entry) } else { Ok(()) }) {
-            let message = format!("{}: {}: forwarded, but cannot be let go of: {error}", self.who, entry.about.name);
-            self.say(Event::Trouble { message });
-            return !self.stop.wait(Duration::from_secs(60));
+        // Until that is written down, it would come again, and be sent again.
+        match is_done {
+            Some(true) => {
+                self.until(&format!("{name}: forwarded, but cannot be let go of"), || self.queue.done(entry)).is_some()
+            }
+            Some(false) => true,
+            None => false,
         }
-        true
+    }
+
+    /// Does something on the disk, as often as it takes; `None` when it is to end before.
+    fn until<T>(&self, what: &str, on_disk: impl Fn() -> io::Result<T>) -> Option<T> {
+        let (mut backoff, mut failed) = (Backoff::default(), false);
+        loop {
+            match on_disk() {
+                Ok(done) => {
+                    if failed {
+                        self.say(Event::Works { who: self.who.clone() });
+                    }
+                    return Some(done);
+                }
+                Err(error) => {
+                    failed = true;
+                    let seconds = backoff.next(time::now_us().unsigned_abs());
+                    let failure = Failure::of_disk(what.to_owned(), &error);
+                    self.say(Event::Waiting { who: self.who.clone(), failure, seconds });
+                    if self.stop.wait(Duration::from_secs(seconds)) {
+                        return None;
+                    }
+                }
+            }
+        }
     }
 
     /// Writes down how far an input is: the next start goes on from there.
@@ -281,7 +313,7 @@ impl Worker {
         let settled = sending.settle().map_err(io::Error::other);
         let sent = sending.sent().unwrap_or_default();
         let kept =
-            settled.and_then(|()| sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, untimely)));
+            settled.and_then(|()| sending.untimely.take().map_or(Ok(true), |untimely| self.keep(entry, &untimely)));
         // What is parked as a whole is to be sent from its beginning.
         let kept = kept.and_then(|is_other| if is_other { self.queue.remember(entry, &sent) } else { Ok(()) });
         if let Err(error) = kept {
@@ -305,7 +337,7 @@ impl Worker {
     }
 
     /// Puts aside the records that were not taken: an input of its own, parked; or the same again, which stays then.
-    fn keep(&self, entry: &Entry, untimely: Untimely) -> io::Result<bool> {
+    fn keep(&self, entry: &Entry, untimely: &Untimely) -> io::Result<bool> {
         let Untimely { file, records, why } = untimely;
         file.as_file().sync_all()?;
         let hash = HashingReader::new(file.reopen()?).finish()?;
@@ -320,18 +352,15 @@ impl Worker {
             self.queue.add(&hash, &input, &about)?;
             self.queue.let_go(&hash)?;
         }
-        self.say(Event::Parked { name: format!("{}: {}", self.who, about.name), why: why.to_owned() });
+        self.say(Event::Parked { name: format!("{}: {}", self.who, about.name), why: (*why).to_owned() });
         Ok(hash != entry.hash)
     }
 
     fn park(&self, entry: &Entry, why: &str) {
         let name = &entry.about.name;
-        match self.parked.park_as(&self.who, &entry.hash, name, why, None) {
-            Ok(()) => self.say(Event::Parked { name: format!("{}: {name}", self.who), why: why.to_owned() }),
-            Err(error) => {
-                self.say(Event::Trouble { message: format!("{}: {name}: cannot be parked: {error}", self.who) });
-                self.stop.wait(Duration::from_secs(60));
-            }
+        let park = || self.parked.park_as(&self.who, &entry.hash, name, why, None);
+        if self.until(&format!("{name}: cannot be parked; {why}"), park).is_some() {
+            self.say(Event::Parked { name: format!("{}: {name}", self.who), why: why.to_owned() });
         }
     }
 

@@ -14,7 +14,10 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::{forwarder::ForwardStatus, run::Ended};
-use crate::{failure::Failure, source::FollowedStatus};
+use crate::{
+    failure::Failure,
+    source::{FollowedStatus, Troubles},
+};
 
 /// Seconds between two writes.
 const EVERY: i64 = 5;
@@ -132,6 +135,15 @@ impl Metrics {
     /// Something waits that is no failure.
     pub(super) fn waits(&mut self, who: &str, why: String) {
         self.waiting.insert(who.to_owned(), why);
+    }
+
+    /// As [`Metrics::waits`], when there are any; else it waits for nothing.
+    pub(super) fn troubles(&mut self, who: &str, troubles: &Troubles) {
+        match troubles.values().next() {
+            Some(first) if troubles.len() > 1 => self.waits(who, format!("{first}, and {} others", troubles.len() - 1)),
+            Some(first) => self.waits(who, first.clone()),
+            None => self.works(who),
+        }
     }
 
     pub(super) fn works(&mut self, who: &str) {

@@ -13,7 +13,7 @@ use std::{
 
 use flowlake_common::{hash, time};
 
-use super::{Arrival, Owned};
+use super::{Arrival, Owned, why_not};
 use crate::input;
 
 /// Seconds that a file stands still before it is believed to be finished.
@@ -42,6 +42,8 @@ struct Seen {
     modified: i128,
     /// SHA-256 of its place and its beginning, shortened.
     head: String,
+    /// Whether it was said that it grew.
+    has_grown: bool,
 }
 
 /// What a look at the folder gives.
@@ -56,7 +58,7 @@ pub struct Found {
 }
 
 impl Folder {
-    /// Watches a folder, which may not be there yet. `log` is where is kept what was delivered.
+    /// Watches a folder, which is waited for when it is not there. `log` is where is kept what was delivered.
     ///
     /// # Errors
     /// When that cannot be read.
@@ -79,7 +81,8 @@ impl Folder {
     /// Looks for finished files, `count` of them at most; but for what is below `not`.
     pub fn look(&mut self, count: usize, not: &[&Path]) -> Found {
         let mut found = Found::default();
-        if !self.path.is_dir() {
+        if let Some(why) = why_not(&self.path) {
+            found.errors.push(why);
             return found;
         }
         let (files, errors) = input::collect(std::slice::from_ref(&self.path), not);
@@ -113,11 +116,13 @@ impl Folder {
                 && head_of(&file.path, seen.size).is_ok_and(|head| head == seen.head)
             {
                 // Said once: as it is now it is known, too.
-                *seen = Seen { size: meta.len(), modified, head };
-                found.grown.push(file.path);
+                if !seen.has_grown {
+                    found.grown.push(file.path);
+                }
+                *seen = Seen { size: meta.len(), modified, head, has_grown: true };
                 continue;
             }
-            self.out.insert(file.path.clone(), (inode, Seen { size: meta.len(), modified, head }));
+            self.out.insert(file.path.clone(), (inode, Seen { size: meta.len(), modified, head, has_grown: false }));
             let name = file.path.display().to_string();
             found.arrivals.push(Arrival { owned: Owned::Kept(file.path.clone()), file, name });
         }
@@ -157,7 +162,7 @@ impl Seen {
         let mut next = || words.next();
         let inode = (next()?.parse().ok()?, next()?.parse().ok()?);
         let (size, modified) = (next()?.parse().ok()?, next()?.parse().ok()?);
-        Some((inode, Self { size, modified, head: next()?.to_owned() }))
+        Some((inode, Self { size, modified, head: next()?.to_owned(), has_grown: false }))
     }
 }
 

@@ -10,7 +10,11 @@ pub use folder::Folder;
 pub use followed::{Followed, FollowedStatus, Looked};
 pub use spool::SpoolFiles;
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use flowlake_common::spool::Claim;
 
@@ -27,6 +31,9 @@ pub struct Arrival {
     pub owned: Owned,
 }
 
+/// What cannot be read now, for a person, by what makes it the same as before: the system's words may have random or passing names in them.
+pub type Troubles = BTreeMap<String, String>;
+
 /// Whose a file is.
 #[derive(Debug)]
 pub enum Owned {
@@ -34,4 +41,15 @@ pub enum Owned {
     Claimed(Claim),
     /// Somebody else's: it stays where it is, and is remembered.
     Kept(PathBuf),
+}
+
+/// Why a folder cannot be read, when that is so.
+fn why_not(folder: &Path) -> Option<String> {
+    match fs::metadata(folder) {
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some(format!("{}: is not there; it is waited for", folder.display()))
+        }
+        Err(error) => Some(format!("{}: {error}", folder.display())),
+    }
 }

@@ -10,7 +10,7 @@ use flowlake_common::{
     time,
 };
 
-use super::{Arrival, Owned};
+use super::{Arrival, Owned, Troubles, why_not};
 use crate::input::InputFile;
 
 /// Microseconds between two looks for what was claimed and let go of, though it is not done.
@@ -33,45 +33,48 @@ impl SpoolFiles {
     }
 
     /// Claims files, `count` at most and about so many bytes, and adds them to `arrivals`; first, and all of it together, what converters had that live no more,
-    /// and what was let go of here without being done.
-    ///
-    /// # Errors
-    /// When the spool cannot be read, or is there no more.
-    pub fn arrivals(&mut self, count: usize, bytes: u64, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
-        if !self.path.is_dir() {
-            return match self.reader {
-                // Its agent makes it.
-                None => Ok(()),
-                Some(_) => Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("{}: is not there any more; what is claimed of it waits", self.path.display()),
-                )),
-            };
+    /// and what was let go of here without being done. What cannot be read, or is not there, is added to `troubles`.
+    pub fn arrivals(&mut self, count: usize, bytes: u64, arrivals: &mut Vec<Arrival>, troubles: &mut Troubles) {
+        let path = self.path.display().to_string();
+        if let Some(why) = why_not(&self.path) {
+            troubles.insert(why.clone(), why);
+            return;
         }
-        // Where somebody made the spool anew, its reader has to be, too.
+        let mut failed = |what: &str, error: io::Error| {
+            let name = if error.to_string().starts_with(&path) { String::new() } else { format!("{path}: ") };
+            troubles.insert(format!("{path} {what} {:?}", error.kind()), format!("{name}{error}"));
+        };
         if self.reader.as_ref().is_some_and(|reader| !reader.is_there()) {
             self.reader = None;
+            failed(
+                "other",
+                io::Error::other("another folder than before; what is claimed in that one comes again when it is back"),
+            );
         }
         let now_us = time::monotonic_us();
         let reader = match &self.reader {
             Some(reader) => reader,
-            None => {
-                self.reclaimed_us = now_us;
-                self.reader.insert(Reader::open(&self.path)?)
-            }
+            None => match Reader::open(&self.path) {
+                Ok(reader) => {
+                    self.reclaimed_us = now_us;
+                    self.reader.insert(reader)
+                }
+                Err(error) => return failed("reader", error),
+            },
         };
         let mut claims = Vec::new();
-        let mut taken = reader.adopt(&mut claims);
+        reader.adopt(&mut claims).unwrap_or_else(|error| failed("adopted", error));
         if now_us - self.reclaimed_us >= RECLAIM_EVERY_US {
-            self.reclaimed_us = now_us;
-            taken = taken.and(reader.reclaim(&mut claims));
+            match reader.reclaim(&mut claims) {
+                Ok(()) => self.reclaimed_us = now_us,
+                Err(error) => failed("reclaimed", error),
+            }
         }
         if claims.is_empty() {
-            taken = taken.and(reader.claim(count, bytes, &mut claims));
+            reader.claim(count, bytes, &mut claims).unwrap_or_else(|error| failed("claimed", error));
         }
         // What is claimed is in hand, whatever else failed: nobody else could take it.
         arrivals.extend(claims.into_iter().map(|claim| arrival(&self.path, claim)));
-        taken
     }
 }
 
@@ -92,18 +95,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
         let mut files = SpoolFiles::new(&path);
-        let mut arrivals = |names: &[&str]| {
-            let mut arrivals = Vec::new();
-            files.arrivals(9, u64::MAX, &mut arrivals).unwrap();
-            let found: Vec<_> = arrivals.iter().map(|arrival| arrival.name.clone()).collect();
-            assert_eq!(found, names.iter().map(|name| path.join(name).display().to_string()).collect::<Vec<_>>());
+        let mut arrivals = |names: &[&str], troubles: usize| {
+            let (mut arrivals, mut found) = (Vec::new(), Troubles::new());
+            files.arrivals(9, u64::MAX, &mut arrivals, &mut found);
+            let names: Vec<_> = names.iter().map(|name| path.join(name).display().to_string()).collect();
+            assert_eq!(arrivals.iter().map(|arrival| arrival.name.clone()).collect::<Vec<_>>(), names);
+            assert_eq!(found.len(), troubles, "{found:?}");
         };
-        arrivals(&[]);
-        for name in ["one", "two"] {
+        arrivals(&[], 1);
+        for (name, troubles) in [("one", 0), ("two", 1)] {
             let spool = Spool::open(&path, Limits::default()).unwrap();
             spool.put(name, |out| io::Write::write_all(out, b"x")).unwrap();
-            arrivals(&[name]);
+            arrivals(&[name], troubles);
+            arrivals(&[], 0);
             fs::remove_dir_all(&path).unwrap();
         }
+        arrivals(&[], 1);
     }
 }

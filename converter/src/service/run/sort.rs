@@ -19,6 +19,9 @@ use crate::{
     source::{Arrival, Owned},
 };
 
+/// Inputs of which one look says what is wrong with them; of more, how many there are.
+const TOLD_AT_ONCE: usize = 8;
+
 /// Why it is not known what an input is.
 enum Unsorted {
     /// It cannot be read.
@@ -32,6 +35,23 @@ enum Unsorted {
 impl Service<'_> {
     /// Finds out what the inputs are that arrived, and into which source of the lake they go.
     pub(super) fn sort(&mut self) {
+        self.told = 0;
+        self.sort_all();
+        if let Some(more @ 1..) = self.told.checked_sub(TOLD_AT_ONCE) {
+            let message = format!("{more} more inputs cannot be read now, or are not where they were claimed");
+            (self.say)(&Event::Trouble { message });
+        }
+    }
+
+    /// Says something of an input, of the first few.
+    fn tell(&mut self, message: String) {
+        self.told += 1;
+        if self.told <= TOLD_AT_ONCE {
+            (self.say)(&Event::OfInput { message });
+        }
+    }
+
+    fn sort_all(&mut self) {
         if self.retry_us > time::monotonic_us() {
             return;
         }
@@ -57,7 +77,7 @@ impl Service<'_> {
             let failure = match unsorted {
                 Unsorted::Unread(message) => {
                     if self.unread.insert(arrival.name.clone()) {
-                        (self.say)(&Event::Trouble { message });
+                        self.tell(message);
                     }
                     self.unsorted.push_back((from, arrival));
                     continue;
@@ -79,8 +99,11 @@ impl Service<'_> {
         }
         match self.unread.first() {
             Some(name) => {
-                let others = self.unread.len() - 1;
-                self.metrics.waits("files", format!("{name} and {others} others cannot be read"));
+                let others = match self.unread.len() - 1 {
+                    0 => String::new(),
+                    others => format!(", nor can {others} others"),
+                };
+                self.metrics.waits("files", format!("{name} cannot be read{others}"));
             }
             None => self.metrics.works("files"),
         }
@@ -111,10 +134,10 @@ impl Service<'_> {
                 if matches!(arrival.owned, Owned::Claimed(_)) {
                     let place = arrival.file.path.display();
                     let message = format!(
-                        "{}: not delivered, and not at {place} any more; it comes again when it is back there",
+                        "{}: not delivered, and not at {place} any more; it comes again when it is back",
                         arrival.name
                     );
-                    (self.say)(&Event::OfInput { message });
+                    self.tell(message);
                 }
                 self.again(from, &arrival.owned);
                 return Ok(());
@@ -142,18 +165,18 @@ impl Service<'_> {
         let back = |held: Held| Arrival { file: held.input.file, name: held.input.name, owned: held.owned };
         let place = match mapping.map(|mapping| self.work(from, mapping)) {
             Err(why) => {
-                self.park(held, &why);
+                self.unparked.push((held, why));
                 return Ok(());
             }
             Ok(Err(error)) => {
                 return match error.downcast::<Failure>() {
                     Ok(failure) if failure.kind.passes() => Err(Box::new((back(held), Unsorted::NoLedger(failure)))),
                     Ok(failure) => {
-                        self.park(held, &failure.to_string());
+                        self.unparked.push((held, failure.to_string()));
                         Ok(())
                     }
                     Err(error) => {
-                        self.park(held, &format!("{error:#}"));
+                        self.unparked.push((held, format!("{error:#}")));
                         Ok(())
                     }
                 };
