@@ -77,6 +77,8 @@ fn a_claimed_file_that_is_removed_is_told() {
     service.wait_until("it is claimed", || tree(&claims).iter().any(|(name, _)| name.ends_with("/a")));
     fs::remove_dir_all(&claims).unwrap();
     service.wait_for("a: not delivered, and not at ");
+    let status = || run(converter().args(["status", "--config"]).arg(place.path("one.toml"))).text();
+    service.wait_until("it is in the status", || status().contains("a: not delivered, and not at "));
     place.put("b", &file(5, 5));
     service.wait_until("B", || counts(&place.path("lake")).len() == 5);
     service.wait_until("an empty spool", || place.in_spool() == 0);

@@ -26,9 +26,10 @@ fn status(config: &Path) -> (i32, String) {
 fn what_cannot_be_parked_waits_for_that() {
     let place = Place::new();
     let config = place.config("one", "batch-seconds = 0");
-    // Where the folder of what is parked would be.
-    fs::create_dir(place.path("one")).unwrap();
-    fs::write(place.path("one/parked"), "").unwrap();
+    let parked = place.path("one/parked");
+    fs::create_dir_all(&parked).unwrap();
+    let Some(parked) = Small::on(&parked) else { return };
+    parked.remount("ro");
     let service = place.start(&config);
     place.put("junk", "no flow log\n");
     place.give("junk.log", "nor this\n");
@@ -38,13 +39,19 @@ fn what_cannot_be_parked_waits_for_that() {
     service.wait_until("the good one", || counts(&place.path("lake")).len() == 5);
     let told = status(&config).1;
     assert!(told.contains(" 2 in hand, 0 parked"), "{told}");
-    fs::remove_file(place.path("one/parked")).unwrap();
+    parked.remount("rw");
     service.wait_until("both are parked", || service.said().matches("it is parked; mend it").count() == 2);
     service.wait_until("nothing waits", || !status(&config).1.contains("\nwaits "));
     let told = status(&config).1;
     assert!(told.matches("\nparked  ").count() == 2 && told.contains(" 0 in hand, 2 parked"), "{told}");
     let said = service.stop();
     assert_eq!(said.matches("cannot be parked").count(), 1, "{said}");
+    // Of several folders one that cannot be read hides no other.
+    fs::remove_dir_all(place.path("one/parked/cloud")).unwrap();
+    fs::write(place.path("one/parked/cloud"), "").unwrap();
+    let told = status(&config).1;
+    assert!(told.contains("inputs.agent: ") && told.contains("parked/cloud: Not a directory"), "{told}");
+    run(converter().args(["retry", "--config"]).arg(&config)).ended(1).says("1 inputs come again");
 }
 
 /// A spool, a folder and a followed file that are not there, or cannot be read; and files that are removed or cannot be.
@@ -81,6 +88,34 @@ fn what_is_not_there_is_waited_for_in_the_status() {
     each_once(&place.path("lake"), 15);
 }
 
+/// Another folder in the place of the lake's, as a mount point is: nothing is delivered to it.
+#[test]
+fn a_lake_that_goes_away_is_waited_for() {
+    let place = Place::new();
+    let (lake, away) = (place.path("lake"), place.path("away"));
+    let config = place.config("one", "batch-seconds = 0");
+    let service = place.start(&config);
+    place.put("a", &file(0, 5));
+    service.wait_until("A", || counts(&lake).len() == 5);
+    service.wait_until("an empty spool", || place.in_spool() == 0);
+    fs::rename(&lake, &away).unwrap();
+    for is_other in [false, true] {
+        if is_other {
+            fs::create_dir(&lake).unwrap();
+        }
+        place.put(if is_other { "c" } else { "b" }, &file(if is_other { 10 } else { 5 }, 5));
+        let why = if is_other { "another folder than when this began" } else { "No such file or directory" };
+        service.wait_until("it is in the status", || status(&config).1.contains(why));
+    }
+    assert_eq!((tree(&lake).len(), place.in_spool()), (0, 2));
+    fs::remove_dir(&lake).unwrap();
+    fs::rename(&away, &lake).unwrap();
+    service.wait_until("all of them", || counts(&lake).len() == 15);
+    service.wait_until("all is well", || status(&config).0 == 0);
+    service.stop();
+    each_once(&lake, 15);
+}
+
 /// What was delivered, or forwarded, and cannot be removed: it waits, and is neither delivered nor sent again.
 #[test]
 fn what_cannot_be_let_go_of_is_not_sent_again() {
@@ -115,8 +150,13 @@ fn what_cannot_be_let_go_of_is_not_sent_again() {
     place.put("a", &file(0, 5));
     service
         .wait_until("it is queued", || tree(&place.path("state/forward")).keys().any(|name| name.ends_with("input")));
+    // The queue is told that the lake has it: not now.
+    queue.remount("ro");
     service.wait_until("it cannot be sent", || service.said().contains("next attempt in"));
-    service.wait_until("it is delivered", || counts(&place.path("lake")).len() == 5 && place.in_spool() == 0);
+    service.wait_until("it is delivered", || status(&config).1.contains("a: delivered, but cannot be let go of"));
+    assert!(status(&config).1.contains("1 delivered, 1 in hand"), "{}", status(&config).1);
+    queue.remount("rw");
+    service.wait_until("it is in hand no more", || status(&config).1.contains("1 delivered, 0 in hand"));
     queue.remount("ro");
     is_down.store(false, Ordering::Relaxed);
     service.wait_until("it is forwarded", || status(&config).1.contains("a: forwarded, but cannot be let go of"));

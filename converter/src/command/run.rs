@@ -92,20 +92,25 @@ pub(super) fn retry(arguments: &Arguments) -> Outcome {
         Err(outcome) => return outcome,
     };
     let parked = Parked::of(&config.state);
-    let retried = parked.list().and_then(|inputs| {
-        for input in &inputs {
-            parked.retry(input)?;
-            say(&format!("{}: {} comes again; it was parked: {}", input.who(), input.name, input.why));
+    let (inputs, mut errors) = parked.list();
+    let mut count = 0;
+    for input in &inputs {
+        match parked.retry(input) {
+            Ok(()) => {
+                count += 1;
+                say(&format!("{}: {} comes again; it was parked: {}", input.who(), input.name, input.why));
+            }
+            Err(error) => errors.push(format!("{}: {}: {error}", input.who(), input.name)),
         }
-        Ok(inputs.len())
-    });
-    match retried {
-        Ok(0) => say("nothing is parked"),
-        Ok(count) => say(&format!("{count} inputs come again; a service that runs takes them within seconds")),
-        Err(error) => {
-            say(&format!("{}: {error}", config.state.display()));
-            return Outcome::Failed;
-        }
+    }
+    match (count, errors.is_empty()) {
+        (0, true) => say("nothing is parked"),
+        (0, false) => {}
+        (count, _) => say(&format!("{count} inputs come again; a service that runs takes them within seconds")),
+    }
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| say(error));
+        return Outcome::Failed;
     }
     Outcome::Clean
 }

@@ -11,7 +11,7 @@ use super::{
     run::{Arguments, read},
     say,
 };
-use crate::service::{self, ForwardStatus, Latency, Parked, ParkedInput, Status, config::Config};
+use crate::service::{self, ForwardStatus, Latency, Parked, Status, config::Config};
 use crate::source::FollowedStatus;
 
 /// Says it. An exit code of 1 means that somebody should look: it does not run, waits for something, or parked something.
@@ -110,16 +110,19 @@ fn report(config: &Config) -> io::Result<(String, bool)> {
         }
     }
     // What cannot be looked at hides nothing else.
-    let mut add = |what: &str, lines: io::Result<Vec<String>>| {
-        for line in lines.unwrap_or_else(|error| vec![format!("cannot be read: {error}")]) {
-            is_well = false;
-            let _ = writeln!(text, "{what:<18} {line}");
-        }
+    let mut add = |what: &str, line: String| {
+        is_well = false;
+        let _ = writeln!(text, "{what:<18} {line}");
     };
-    let stray = |(name, inputs)| format!("forward.{name}: {inputs} inputs, and it is not in the configuration");
-    add("waits", service::stray_forwards(config).map(|all| all.into_iter().map(stray).collect()));
-    let parked = |parked: &ParkedInput| format!("{}: {}: {}", parked.who(), parked.name, parked.why);
-    add("parked", Parked::of(&config.state).list().map(|all| all.iter().map(parked).collect()));
+    match service::stray_forwards(config) {
+        Ok(all) => all.iter().for_each(|(name, inputs)| {
+            add("waits", format!("forward.{name}: {inputs} inputs, and it is not in the configuration"));
+        }),
+        Err(error) => add("waits", format!("forwards cannot be read: {error}")),
+    }
+    let (parked, errors) = Parked::of(&config.state).list();
+    parked.iter().for_each(|parked| add("parked", format!("{}: {}: {}", parked.who(), parked.name, parked.why)));
+    errors.into_iter().for_each(|error| add("parked", error));
     Ok((text, is_well))
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,8 @@ use crate::{failure::Failure, lake::recorded_inputs};
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: PathBuf,
+    /// A folder around it, by device and inode, that has to be the one that it was.
+    around: Option<(PathBuf, (u64, u64))>,
 }
 
 /// What the names of files that are being written start with; readers of lakes pass over them.
@@ -22,7 +25,32 @@ impl Directory {
     /// The folder; it is made with the first object.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, around: None }
+    }
+
+    /// A folder that is there. Once another one is in its place, as when its disk is unmounted, nothing is read and nothing is written, below it
+    /// too: what is delivered to a mount point is hidden when the disk is back.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn within(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: root.to_owned(), around: Some((root.to_owned(), identity(root)?)) })
+    }
+
+    /// A folder below this one.
+    #[must_use]
+    pub fn below(&self, key: &str) -> Self {
+        Self { root: self.path(key), around: self.around.clone() }
+    }
+
+    fn is_as_it_was(&self) -> io::Result<()> {
+        match &self.around {
+            Some((around, was)) if identity(around)? != *was => Err(io::Error::other(format!(
+                "{} is another folder than when this began: mount its disk again, or restart to begin a new lake there",
+                around.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Where an object is.
@@ -38,6 +66,7 @@ impl Directory {
     pub fn create(&self, key: &str, content: &[u8]) -> Result<bool, Failure> {
         let path = self.path(key);
         let write = || {
+            self.is_as_it_was()?;
             let folder = path.parent().unwrap_or(&self.root);
             self.make_durable(folder)?;
             let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
@@ -58,9 +87,8 @@ impl Directory {
     /// When it cannot be read.
     pub fn read(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
         let path = self.path(key);
-        match fs::read(&path) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        match self.is_as_it_was().and_then(|()| unless_missing(fs::read(&path))) {
+            Ok(content) => Ok(content),
             Err(error) => Err(Failure::of_disk(format!("cannot read {}", path.display()), &error)),
         }
     }
@@ -72,6 +100,7 @@ impl Directory {
     pub fn publish(&self, key: &str, file: &Path) -> Result<bool, Failure> {
         let path = self.path(key);
         let link = || {
+            self.is_as_it_was()?;
             let folder = path.parent().unwrap_or(&self.root);
             self.make_durable(folder)?;
             match fs::hard_link(file, &path) {
@@ -89,7 +118,8 @@ impl Directory {
     /// When it is no lake file, or cannot be read.
     pub fn published(&self, key: &str) -> Result<Option<Object>, Failure> {
         let path = self.path(key);
-        if !path.exists() {
+        let is_there = self.is_as_it_was().and_then(|()| path.try_exists());
+        if !is_there.map_err(|error| Failure::of_disk(format!("cannot read {}", path.display()), &error))? {
             return Ok(None);
         }
         match recorded_inputs(&path) {
@@ -116,4 +146,16 @@ impl Directory {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    let meta = fs::metadata(folder)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+fn unless_missing(content: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match content {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        content => content.map(Some),
+    }
 }

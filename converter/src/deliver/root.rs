@@ -21,7 +21,7 @@ pub struct Root {
 
 #[derive(Debug)]
 enum Sources {
-    Directory(PathBuf),
+    Directory(Directory),
     S3(Aws, S3Url),
     SecurityLake(Aws, Registrations, String),
 }
@@ -35,8 +35,9 @@ impl Root {
         let beside = root.join(BESIDE);
         std::fs::create_dir_all(&beside).with_context(|| format!("cannot make {}", beside.display()))?;
         aside::remove_stale(&beside, "part-");
-        let ledger = Store::Directory(Directory::new(beside.join("ledger")));
-        Ok(Self { sources: Sources::Directory(root.to_owned()), ledger, aside: beside })
+        let lake = Directory::within(root).with_context(|| format!("cannot read {}", root.display()))?;
+        let ledger = Store::Directory(lake.below(BESIDE).below("ledger"));
+        Ok(Self { sources: Sources::Directory(lake), ledger, aside: beside })
     }
 
     /// A lake in a bucket; files are written to `aside` first.
@@ -76,7 +77,7 @@ impl Root {
     pub fn source(&self, name: &str, kind: &str) -> anyhow::Result<Lake> {
         let below = format!("ext/{name}");
         let objects = match &self.sources {
-            Sources::Directory(root) => Store::Directory(Directory::new(root.join(below))),
+            Sources::Directory(lake) => Store::Directory(lake.below(&below)),
             Sources::S3(aws, url) => Store::s3(aws, url.below(&below)),
             Sources::SecurityLake(aws, registrations, region) => {
                 let Registration { location, role, external_id, .. } = registrations.get(name, region)?;

@@ -197,7 +197,7 @@ impl Worker {
                         self.say(Event::Works { who: self.who.clone() });
                     }
                     for entry in entries {
-                        if !self.send(&entry) {
+                        if self.stop.wait(Duration::ZERO) || !self.send(&entry) {
                             return;
                         }
                     }

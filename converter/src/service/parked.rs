@@ -58,10 +58,10 @@ impl Parked {
         self.state.join("again").join(from)
     }
 
-    /// Whether an input is parked.
+    /// Whether an input is parked; it is as long as nobody can tell.
     #[must_use]
     pub fn has(&self, from: &str, hash: &str) -> bool {
-        self.folder(from).join(format!("{hash}{REASON}")).exists()
+        self.folder(from).join(format!("{hash}{REASON}")).try_exists().unwrap_or(true)
     }
 
     /// Parks an input.
@@ -82,42 +82,38 @@ impl Parked {
         aside::write_durably(&reason, ".new-", Existing::Replace, |out| {
             io::Write::write_all(out, format!("{name}\n{why}\n").as_bytes())
         })?;
-        if let Some(own) = own {
-            move_durably(own, &folder.join(hash))?;
+        if let Some(own) = own
+            && let Err(error) = move_durably(own, &folder.join(hash))
+        {
+            // Not parked.
+            drop(fs::remove_file(&reason));
+            return Err(error);
         }
         Ok(())
     }
 
-    /// What is parked, sorted.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn list(&self) -> io::Result<Vec<ParkedInput>> {
-        let mut all = Vec::new();
+    /// What is parked, sorted; and what of it cannot be read.
+    #[must_use]
+    pub fn list(&self) -> (Vec<ParkedInput>, Vec<String>) {
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
         let parked = self.state.join("parked");
-        if !parked.exists() {
-            return Ok(all);
-        }
-        for folder in fs::read_dir(parked)? {
-            let folder = folder?;
-            for entry in fs::read_dir(folder.path())? {
-                let entry = entry?;
-                let file = entry.file_name().to_string_lossy().into_owned();
-                let Some(hash) = file.strip_suffix(REASON) else {
-                    continue;
-                };
-                let text = fs::read_to_string(entry.path())?;
-                let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
-                all.push(ParkedInput {
-                    from: folder.file_name().to_string_lossy().into_owned(),
-                    hash: hash.to_owned(),
-                    name: name.to_owned(),
-                    why: why.trim_end().to_owned(),
-                });
+        let mut named = |path: &Path, error: io::Error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                errors.push(format!("{}: {error}", path.display()));
+            }
+        };
+        let folders = fs::read_dir(&parked).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+        for from in folders.unwrap_or_else(|error| {
+            named(&parked, error);
+            Vec::new()
+        }) {
+            let folder = parked.join(&from);
+            if let Err(error) = list(&folder, &from.to_string_lossy(), &mut all) {
+                named(&folder, error);
             }
         }
         all.sort_by(|one, other| (&one.from, &one.name).cmp(&(&other.from, &other.name)));
-        Ok(all)
+        (all, errors)
     }
 
     /// Lets an input come again.
@@ -139,6 +135,26 @@ impl Parked {
     }
 }
 
+/// Adds the inputs that are parked in a folder.
+fn list(folder: &Path, from: &str, all: &mut Vec<ParkedInput>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let Some(hash) = file.strip_suffix(REASON) else {
+            continue;
+        };
+        let text = fs::read_to_string(entry.path())?;
+        let (name, why) = text.split_once('\n').unwrap_or((&text, ""));
+        all.push(ParkedInput {
+            from: from.to_owned(),
+            hash: hash.to_owned(),
+            name: name.to_owned(),
+            why: why.trim_end().to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Moves a file, to another file system too: it is at one of the two places at every instant.
 fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
@@ -146,7 +162,7 @@ fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
             aside::write_durably(to, ".new-", Existing::Replace, |out| {
                 io::copy(&mut File::open(from)?, out).map(drop)
             })?;
-            fs::remove_file(from)
+            fs::remove_file(from).inspect_err(|_| drop(fs::remove_file(to)))
         }
         moved => moved,
     }

@@ -132,18 +132,20 @@ impl Folder {
     /// A file was delivered, or refused for good: it does not come again.
     ///
     /// # Errors
-    /// When that cannot be written down; it comes again after a restart then.
+    /// When that cannot be written down: it is not done then.
     pub fn done(&mut self, path: &Path) -> io::Result<()> {
-        let Some((inode, seen)) = self.out.remove(path) else {
+        let Some((inode, seen)) = self.out.get(path) else {
             return Ok(());
         };
-        let line = seen.to_line(inode);
-        if self.seen.len() < MAX_SEEN {
+        let mut log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        log.write_all(seen.to_line(*inode).as_bytes())?;
+        log.sync_data()?;
+        if let Some((inode, seen)) = self.out.remove(path)
+            && self.seen.len() < MAX_SEEN
+        {
             self.seen.insert(inode, seen);
         }
-        let mut log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        log.write_all(line.as_bytes())?;
-        log.sync_data()
+        Ok(())
     }
 
     /// A file is to come again.

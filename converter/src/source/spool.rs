@@ -42,7 +42,10 @@ impl SpoolFiles {
         }
         let mut failed = |what: &str, error: io::Error| {
             let name = if error.to_string().starts_with(&path) { String::new() } else { format!("{path}: ") };
-            troubles.insert(format!("{path} {what} {:?}", error.kind()), format!("{name}{error}"));
+            let message = format!("{name}{error}");
+            if !troubles.values().any(|known| *known == message) {
+                troubles.insert(format!("{path} {what} {:?}", error.kind()), message);
+            }
         };
         if self.reader.as_ref().is_some_and(|reader| !reader.is_there()) {
             self.reader = None;

@@ -37,8 +37,8 @@ pub(super) struct Coming {
     troubles: Troubles,
     of_spool: Troubles,
     of_folder: Troubles,
-    /// What was delivered and could not be let go of.
-    pub(super) kept: Troubles,
+    /// What was claimed, and is not at its place any more, by name.
+    pub(super) gone: Troubles,
     /// Whether it was said that what comes of it is not forwarded.
     pub(super) unforwarded: bool,
 }
@@ -74,7 +74,7 @@ impl Coming {
             troubles: Troubles::new(),
             of_spool: Troubles::new(),
             of_folder: Troubles::new(),
-            kept: Troubles::new(),
+            gone: Troubles::new(),
             unforwarded: false,
         })
     }
@@ -89,9 +89,10 @@ impl Service<'_> {
             // What cannot be read stops nobody.
             let size = |arrival: &Arrival| if self.unread.contains(&arrival.name) { 0 } else { arrival.file.size };
             let unsorted = self.unsorted.iter().filter(|(of, _)| *of == from).map(|(_, arrival)| size(arrival));
-            let unparked = self.unparked.iter().filter(|(held, _)| held.from == from).map(|_| 0);
+            let leaving = self.unparked.iter().map(|(held, _)| held.from).chain(self.done.iter().map(|done| done.from));
+            let leaving = leaving.filter(|of| *of == from).map(|_| 0);
             let (mut room, mut bytes) = (MAX_HELD, self.config.lake.max_bytes.saturating_mul(HELD_BATCHES));
-            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted).chain(unparked) {
+            for size in self.works.iter().flat_map(|work| work.held_of(from)).chain(unsorted).chain(leaving) {
                 (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size));
             }
             let who = format!("inputs.{}", self.config.inputs[from].name);

@@ -2,11 +2,29 @@
 
 use std::{io, mem};
 
-use super::Service;
+use flowlake_common::time;
+
+use super::{SECOND, Service, sort::GONE};
 use crate::{
-    service::{event::Event, held::Held, work::Step},
+    service::{
+        event::{Event, Say},
+        held::Held,
+        work::Step,
+    },
     source::{Arrival, Owned, Troubles},
 };
+
+/// Seconds between two attempts to park what cannot be.
+const PARK_EVERY: i64 = 30;
+
+/// An input that is in the lake, or has nothing.
+pub(super) struct Done {
+    pub(super) from: usize,
+    pub(super) owned: Owned,
+    pub(super) name: String,
+    /// When it was delivered.
+    pub(super) hash: Option<String>,
+}
 
 impl Service<'_> {
     /// Lets go of what was delivered, puts aside what is refused, and says what happened.
@@ -28,9 +46,9 @@ impl Service<'_> {
             }
             (self.say)(event);
         }
-        for held in done {
-            let is_gone = self.let_go(held.from, &held.owned, &held.input.name, Some(&held.input.hash));
-            self.ended.inputs += u64::from(is_gone);
+        for Held { input, from, owned } in done {
+            self.ended.inputs += 1;
+            self.done.push(Done { from, owned, name: input.name, hash: Some(input.hash) });
         }
         for held in again {
             let Held { input, from, owned } = held;
@@ -39,59 +57,60 @@ impl Service<'_> {
         self.unparked.extend(parked);
     }
 
-    /// Lets go of what was delivered; whether it is gone for good. What is not comes again.
-    pub(super) fn let_go(&mut self, from: usize, owned: &Owned, name: &str, hash: Option<&str>) -> bool {
-        let gone = match owned {
-            Owned::Claimed(claim) => claim.done(),
-            Owned::Kept(path) => self.coming[from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
-        };
-        // Only then the forwards may forget that they had it.
-        let gone = gone.and_then(|()| {
-            let forgotten = |hash| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
-            hash.map_or(Ok(()), forgotten)
-        });
-        let is_gone = gone.is_ok();
-        let kept = &mut self.coming[from].kept;
-        let was_said = !kept.is_empty();
-        match gone {
-            Ok(()) => drop(kept.remove(name)),
-            Err(error) => {
-                let message = format!("{name}: delivered, but cannot be let go of: {error}");
-                kept.insert(name.to_owned(), message.clone());
-                // Of many, the first.
-                if !was_said {
-                    (self.say)(&Event::Trouble { message });
-                }
+    /// Lets go of what is in the lake; what cannot be let go of waits for that.
+    pub(super) fn let_go(&mut self) {
+        let mut failed = Troubles::new();
+        for done in mem::take(&mut self.done) {
+            let gone = match &done.owned {
+                Owned::Claimed(claim) => claim.done(),
+                Owned::Kept(path) => self.coming[done.from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
+            };
+            // Only then the forwards may forget that they had it.
+            let gone = gone.and_then(|()| {
+                let forgotten =
+                    |hash: &String| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
+                done.hash.as_ref().map_or(Ok(()), forgotten)
+            });
+            if let Err(error) = gone {
+                let message = format!("{}: delivered, but cannot be let go of: {error}", done.name);
+                failed.insert(done.name.clone(), message);
+                self.done.push(done);
             }
         }
-        self.metrics.troubles(&format!("inputs.{}, what was delivered", self.config.inputs[from].name), kept);
-        is_gone
+        tell(&mut self.done_said, &failed, self.say);
+        self.metrics.troubles("what was delivered", &failed);
     }
 
     /// Puts aside what is to be; what cannot be waits for that.
     pub(super) fn put_aside(&mut self) {
+        let now_us = time::monotonic_us();
+        if now_us < self.park_us {
+            return;
+        }
         let mut failed = Troubles::new();
         for (held, why) in mem::take(&mut self.unparked) {
-            let (from, name) = (&self.config.inputs[held.from].name, &held.input.name);
-            match self.parked.park(from, &held, &why) {
-                // What is gone meanwhile was refused all the same.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let (from, name) = (held.from, held.input.name.clone());
+            match self.parked.park(&self.config.inputs[from].name, &held, &why) {
+                Ok(()) => {
+                    self.ended.parked += 1;
+                    (self.say)(&Event::Parked { name, why });
+                    if let Owned::Kept(path) = held.owned {
+                        self.parked_kept.push((from, held.input.hash, path));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let place = held.input.file.path.display();
+                    self.is_gone(from, name.clone(), format!("{name}: {GONE} {place} any more; it is refused: {why}"));
+                }
+                Err(error) => {
                     failed.insert(name.clone(), format!("{name}: cannot be parked: {error}; {why}"));
                     self.unparked.push((held, why));
-                }
-                _ => {
-                    self.ended.parked += 1;
-                    (self.say)(&Event::Parked { name: name.clone(), why });
-                    if let Owned::Kept(path) = held.owned {
-                        self.parked_kept.push((held.from, held.input.hash, path));
-                    }
+                    // It may be a copy of much.
+                    self.park_us = now_us + PARK_EVERY * SECOND;
                 }
             }
         }
-        let was_said = mem::replace(&mut self.unparked_said, !failed.is_empty());
-        if let Some(message) = failed.values().next().filter(|_| !was_said) {
-            (self.say)(&Event::Trouble { message: message.clone() });
-        }
+        tell(&mut self.unparked_said, &failed, self.say);
         self.metrics.troubles("parking", &failed);
     }
 
@@ -105,5 +124,13 @@ impl Service<'_> {
             }
             stays
         });
+    }
+}
+
+/// Says the first of some troubles, unless there were some before.
+fn tell(was_said: &mut bool, troubles: &Troubles, say: Say<'_>) {
+    let was_said = mem::replace(was_said, !troubles.is_empty());
+    if let Some(message) = troubles.values().next().filter(|_| !was_said) {
+        say(&Event::Trouble { message: message.clone() });
     }
 }

@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use flowlake_common::time;
 
 use arrivals::Coming;
+use endings::Done;
 
 use super::{
     config::Config,
@@ -73,6 +74,10 @@ struct Service<'a> {
     /// What is to be put aside, and why; and whether it was said that it cannot be now.
     unparked: Vec<(Held, String)>,
     unparked_said: bool,
+    park_us: i64,
+    /// What is to be let go of; and whether it was said that it cannot be now.
+    done: Vec<Done>,
+    done_said: bool,
     /// What is parked and stays where it is: it comes again when the reason is gone.
     parked_kept: Vec<(usize, String, PathBuf)>,
     rejects: PathBuf,
@@ -114,6 +119,9 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         parked: Parked::of(&config.state),
         unparked: Vec::new(),
         unparked_said: false,
+        park_us: i64::MIN,
+        done: Vec::new(),
+        done_said: false,
         parked_kept: Vec::new(),
         rejects: config.state.join("rejects"),
         clock_said: false,
@@ -136,6 +144,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         service.sort();
         service.deliver(is_start);
         is_start = false;
+        service.let_go();
         service.put_aside();
         service.listen();
         service.write_status(false);
@@ -168,7 +177,7 @@ impl Service<'_> {
     fn in_hand(&self) -> u64 {
         let held =
             |work: &Work| (0..self.config.inputs.len()).map(|from| work.held_of(from).count() as u64).sum::<u64>();
-        self.works.iter().map(held).sum::<u64>() + (self.unsorted.len() + self.unparked.len()) as u64
+        self.works.iter().map(held).sum::<u64>() + (self.unsorted.len() + self.unparked.len() + self.done.len()) as u64
     }
 
     fn write_status(&mut self, is_last: bool) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, mem};
 
 use flowlake_common::{progress::Progress, time};
 
-use super::{QUEUE_FULL, SECOND, Service};
+use super::{QUEUE_FULL, SECOND, Service, endings::Done};
 use crate::{
     batch::{Input, NoInput, Opened},
     failure::Failure,
@@ -21,6 +21,9 @@ use crate::{
 
 /// Inputs of which one look says what is wrong with them; of more, how many there are.
 const TOLD_AT_ONCE: usize = 8;
+/// Of so many inputs the status knows that they are gone.
+const MAX_GONE: usize = 1024;
+pub(super) const GONE: &str = "not delivered, and not at";
 
 /// Why it is not known what an input is.
 enum Unsorted {
@@ -48,6 +51,15 @@ impl Service<'_> {
         self.told += 1;
         if self.told <= TOLD_AT_ONCE {
             (self.say)(&Event::OfInput { message });
+        }
+    }
+
+    /// What was claimed is not there any more.
+    pub(super) fn is_gone(&mut self, from: usize, name: String, message: String) {
+        self.tell(message.clone());
+        let gone = &mut self.coming[from].gone;
+        if gone.len() < MAX_GONE {
+            gone.insert(name, message);
         }
     }
 
@@ -108,6 +120,9 @@ impl Service<'_> {
             None => self.metrics.works("files"),
         }
         self.backoff = Backoff::default();
+        for (input, coming) in self.config.inputs.iter().zip(&self.coming) {
+            self.metrics.troubles(&format!("inputs.{}, what was claimed", input.name), &coming.gone);
+        }
         for input in &self.config.inputs {
             self.metrics.works(&format!("inputs.{}", input.name));
         }
@@ -133,17 +148,15 @@ impl Service<'_> {
                 // Whoever's it was took it away; what is claimed is nobody else's.
                 if matches!(arrival.owned, Owned::Claimed(_)) {
                     let place = arrival.file.path.display();
-                    let message = format!(
-                        "{}: not delivered, and not at {place} any more; it comes again when it is back",
-                        arrival.name
-                    );
-                    self.tell(message);
+                    let message = format!("{}: {GONE} {place} any more; it comes again when it is back", arrival.name);
+                    self.is_gone(from, arrival.name.clone(), message);
                 }
                 self.again(from, &arrival.owned);
                 return Ok(());
             }
             Err(error) => return unread(arrival, &error),
         };
+        self.coming[from].gone.remove(&arrival.name);
         if let Owned::Kept(path) = &arrival.owned
             && self.parked.has(&config.name, &hash)
         {
@@ -154,7 +167,7 @@ impl Service<'_> {
         let mapping = match opened {
             Ok(Ok(opened)) => Ok(opened.mapping),
             Ok(Err(NoInput::Empty)) => {
-                self.let_go(from, &arrival.owned, &arrival.name, None);
+                self.done.push(Done { from, owned: arrival.owned, name: arrival.name, hash: None });
                 return Ok(());
             }
             Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),

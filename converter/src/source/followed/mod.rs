@@ -280,7 +280,8 @@ impl Followed {
     /// The name of the piece up to a byte.
     fn name_of(&self, at: &At, end: u64) -> String {
         // What begins with a dot is no file of a spool.
-        let name = self.path.file_name().and_then(OsStr::to_str).map_or("log", |name| name.trim_start_matches('.'));
+        let name = self.path.file_name().and_then(OsStr::to_str).map(|name| name.trim_start_matches('.'));
+        let name = name.filter(|name| !name.is_empty()).unwrap_or("log");
         format!("{name}.{}.{:020}-{end:020}", at.head.sha256, at.offset)
     }
 
