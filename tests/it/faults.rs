@@ -146,7 +146,7 @@ fn whatever_fails_everything_arrives_once_and_the_reason_is_told() {
         "wrong external id",
         "the spool goes away and comes back",
         "a claimed file is removed",
-        "the lake's folder goes away, or another is in its place, as a mount point is",
+        "the lake's folder, or the ledger's, goes away, or another is in its place, as a mount point is",
     ];
     let tested = CASES.iter().map(|case| case.name).chain(elsewhere).collect();
     assert_eq!(documented, tested, "docs/delivery.md and the tests have the same faults");

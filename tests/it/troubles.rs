@@ -3,8 +3,11 @@
 use std::{
     fs,
     path::Path,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 use serde_json::json;
@@ -44,8 +47,19 @@ fn what_cannot_be_parked_waits_for_that() {
     service.wait_until("nothing waits", || !status(&config).1.contains("\nwaits "));
     let told = status(&config).1;
     assert!(told.matches("\nparked  ").count() == 2 && told.contains(" 0 in hand, 2 parked"), "{told}");
-    let said = service.stop();
+    let said = service.said();
     assert_eq!(said.matches("cannot be parked").count(), 1, "{said}");
+    // The like of what is parked: refused, and removed before it is parked, too.
+    parked.remount("ro");
+    place.put("like", "no flow log\n");
+    service.wait_until("it cannot be", || status(&config).1.contains("like: cannot be parked"));
+    let claims = place.path("spool/.claims");
+    let like = tree(&claims).into_keys().find(|name| name.ends_with("/like")).unwrap();
+    fs::remove_file(claims.join(like)).unwrap();
+    parked.remount("rw");
+    service.wait_until("it is gone", || status(&config).1.contains("like: not delivered, and not at "));
+    service.stop();
+    assert_eq!(status(&config).1.matches("\nparked  ").count(), 2, "{}", status(&config).1);
     // Of several folders one that cannot be read hides no other.
     fs::remove_dir_all(place.path("one/parked/cloud")).unwrap();
     fs::write(place.path("one/parked/cloud"), "").unwrap();
@@ -88,28 +102,37 @@ fn what_is_not_there_is_waited_for_in_the_status() {
     each_once(&place.path("lake"), 15);
 }
 
-/// Another folder in the place of the lake's, as a mount point is: nothing is delivered to it.
+/// Another folder in the place of the lake's or the ledger's, as a mount point is: nothing is delivered to it.
 #[test]
-fn a_lake_that_goes_away_is_waited_for() {
+fn a_lake_or_a_ledger_that_goes_away_is_waited_for() {
+    thread::scope(|scope| {
+        for what in ["lake", "ledger"] {
+            scope.spawn(move || goes_away(what));
+        }
+    });
+}
+
+fn goes_away(what: &str) {
     let place = Place::new();
-    let (lake, away) = (place.path("lake"), place.path("away"));
-    let config = place.config("one", "batch-seconds = 0");
+    let (folder, away, lake) = (place.path(what), place.path("away"), place.path("lake"));
+    let ledger = if what == "ledger" { format!("ledger = \"{}\"", folder.display()) } else { String::new() };
+    let config = place.config("one", &format!("batch-seconds = 0\n{ledger}"));
     let service = place.start(&config);
     place.put("a", &file(0, 5));
     service.wait_until("A", || counts(&lake).len() == 5);
     service.wait_until("an empty spool", || place.in_spool() == 0);
-    fs::rename(&lake, &away).unwrap();
-    for is_other in [false, true] {
+    fs::rename(&folder, &away).unwrap();
+    for (name, first, is_other) in [("b", 5, false), ("c", 10, true)] {
         if is_other {
-            fs::create_dir(&lake).unwrap();
+            fs::create_dir(&folder).unwrap();
         }
-        place.put(if is_other { "c" } else { "b" }, &file(if is_other { 10 } else { 5 }, 5));
-        let why = if is_other { "another folder than when this began" } else { "No such file or directory" };
-        service.wait_until("it is in the status", || status(&config).1.contains(why));
+        place.put(name, &file(first, 5));
+        let why = format!("{what} is not the folder that it was, without .flowlake in it: mount its disk again, or");
+        service.wait_until("it is in the status", || status(&config).1.contains(&why));
     }
-    assert_eq!((tree(&lake).len(), place.in_spool()), (0, 2));
-    fs::remove_dir(&lake).unwrap();
-    fs::rename(&away, &lake).unwrap();
+    assert_eq!((tree(&folder).len(), place.in_spool()), (0, 2));
+    fs::remove_dir(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
     service.wait_until("all of them", || counts(&lake).len() == 15);
     service.wait_until("all is well", || status(&config).0 == 0);
     service.stop();

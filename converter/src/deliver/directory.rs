@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -14,10 +13,12 @@ use crate::{failure::Failure, lake::recorded_inputs};
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: PathBuf,
-    /// A folder around it, by device and inode, that has to be the one that it was.
-    around: Option<(PathBuf, (u64, u64))>,
+    /// A folder around it, when that has to be the one that it was.
+    around: Option<PathBuf>,
 }
 
+/// The folder in a lake that its readers pass over, and the mark of a folder that is flowlake's.
+pub(super) const MARK: &str = ".flowlake";
 /// What the names of files that are being written start with; readers of lakes pass over them.
 const ASIDE: &str = ".new-";
 
@@ -28,13 +29,14 @@ impl Directory {
         Self { root, around: None }
     }
 
-    /// A folder that is there. Once another one is in its place, as when its disk is unmounted, nothing is read and nothing is written, below it
-    /// too: what is delivered to a mount point is hidden when the disk is back.
+    /// A folder that is made if need be, with a mark in it. Once it has none, as when its disk is unmounted, nothing is read and nothing is
+    /// written, below it too: what is delivered to a mount point is hidden when the disk is back.
     ///
     /// # Errors
-    /// When it is not there.
-    pub fn within(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.to_owned(), around: Some((root.to_owned(), identity(root)?)) })
+    /// When it cannot be made.
+    pub fn marked(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root.join(MARK))?;
+        Ok(Self { root: root.to_owned(), around: Some(root.to_owned()) })
     }
 
     /// A folder below this one.
@@ -45,8 +47,8 @@ impl Directory {
 
     fn is_as_it_was(&self) -> io::Result<()> {
         match &self.around {
-            Some((around, was)) if identity(around)? != *was => Err(io::Error::other(format!(
-                "{} is another folder than when this began: mount its disk again, or restart to begin a new lake there",
+            Some(around) if !around.join(MARK).try_exists()? => Err(io::Error::other(format!(
+                "{} is not the folder that it was, without {MARK} in it: mount its disk again, or restart to begin anew there",
                 around.display()
             ))),
             _ => Ok(()),
@@ -146,11 +148,6 @@ impl Directory {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-fn identity(folder: &Path) -> io::Result<(u64, u64)> {
-    let meta = fs::metadata(folder)?;
-    Ok((meta.dev(), meta.ino()))
 }
 
 fn unless_missing(content: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {

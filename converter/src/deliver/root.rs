@@ -9,7 +9,7 @@ use super::{Directory, Lake, Ledger, Registration, Registrations, S3Url, Store};
 use crate::aws::Aws;
 
 /// The folder beside a lake's sources that its readers pass over.
-const BESIDE: &str = ".flowlake";
+const BESIDE: &str = super::directory::MARK;
 
 /// A lake.
 #[derive(Debug)]
@@ -32,10 +32,9 @@ impl Root {
     /// # Errors
     /// When it cannot be.
     pub fn directory(root: &Path) -> anyhow::Result<Self> {
-        let beside = root.join(BESIDE);
-        std::fs::create_dir_all(&beside).with_context(|| format!("cannot make {}", beside.display()))?;
+        let lake = Directory::marked(root).with_context(|| format!("cannot make {}", root.display()))?;
+        let beside = lake.path(BESIDE);
         aside::remove_stale(&beside, "part-");
-        let lake = Directory::within(root).with_context(|| format!("cannot read {}", root.display()))?;
         let ledger = Store::Directory(lake.below(BESIDE).below("ledger"));
         Ok(Self { sources: Sources::Directory(lake), ledger, aside: beside })
     }

@@ -22,14 +22,14 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
     let folder = aside_folder(&config.state)?;
     let ledger = match &config.lake.ledger {
         Some(Location::S3(url)) => Some(Store::s3(aws.as_ref().context("no way to AWS")?, url.clone())),
-        Some(Location::Directory(folder)) => Some(Store::Directory(Directory::new(folder.clone()))),
+        Some(Location::Directory(folder)) => Some(ledger_in(folder)?),
         Some(Location::SecurityLake) | None => None,
     };
     let root = match &config.lake.place {
         Location::Directory(folder) => Root::directory(folder)?,
         Location::S3(url) => Root::s3(aws.as_ref().context("no way to AWS")?, url, &folder),
         Location::SecurityLake => {
-            let own = Store::Directory(Directory::new(config.state.join("ledger")));
+            let own = ledger_in(&config.state.join("ledger"))?;
             let region = config.lake.region.as_deref().context("no Region")?;
             let registered = (Registrations::of(&config.state), region);
             Root::security_lake(aws.as_ref().context("no way to AWS")?, registered, own, &folder)
@@ -40,6 +40,11 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Root, Option<Aws>)> {
         None => root,
     };
     Ok((root, aws))
+}
+
+fn ledger_in(folder: &Path) -> anyhow::Result<Store> {
+    let folder = Directory::marked(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(Store::Directory(folder))
 }
 
 /// The folder for files not yet published. What a killed process left there is nobody's.

@@ -85,8 +85,10 @@ impl Parked {
         if let Some(own) = own
             && let Err(error) = move_durably(own, &folder.join(hash))
         {
-            // Not parked.
-            drop(fs::remove_file(&reason));
+            // Not parked, unless its like is.
+            if let Ok(false) = folder.join(hash).try_exists() {
+                drop(fs::remove_file(&reason));
+            }
             return Err(error);
         }
         Ok(())
@@ -159,10 +161,15 @@ fn list(folder: &Path, from: &str, all: &mut Vec<ParkedInput>) -> io::Result<()>
 fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let was_there = to.try_exists()?;
             aside::write_durably(to, ".new-", Existing::Replace, |out| {
                 io::copy(&mut File::open(from)?, out).map(drop)
             })?;
-            fs::remove_file(from).inspect_err(|_| drop(fs::remove_file(to)))
+            fs::remove_file(from).inspect_err(|_| {
+                if !was_there {
+                    drop(fs::remove_file(to));
+                }
+            })
         }
         moved => moved,
     }

@@ -99,6 +99,7 @@ impl Service<'_> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.again(from, &held.owned);
                     let place = held.input.file.path.display();
                     self.is_gone(from, name.clone(), format!("{name}: {GONE} {place} any more; it is refused: {why}"));
                 }

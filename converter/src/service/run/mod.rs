@@ -146,6 +146,7 @@ pub fn run(config: &Config, say: Say<'_>) -> anyhow::Result<Ended> {
         is_start = false;
         service.let_go();
         service.put_aside();
+        service.tell_more();
         service.listen();
         service.write_status(false);
         if stop.wait(Duration::from_secs(1)) {

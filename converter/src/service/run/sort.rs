@@ -36,11 +36,9 @@ enum Unsorted {
 }
 
 impl Service<'_> {
-    /// Finds out what the inputs are that arrived, and into which source of the lake they go.
-    pub(super) fn sort(&mut self) {
-        self.told = 0;
-        self.sort_all();
-        if let Some(more @ 1..) = self.told.checked_sub(TOLD_AT_ONCE) {
+    /// Says how many more than the first few there were something to be said of.
+    pub(super) fn tell_more(&mut self) {
+        if let Some(more @ 1..) = mem::take(&mut self.told).checked_sub(TOLD_AT_ONCE) {
             let message = format!("{more} more inputs cannot be read now, or are not where they were claimed");
             (self.say)(&Event::Trouble { message });
         }
@@ -63,7 +61,8 @@ impl Service<'_> {
         }
     }
 
-    fn sort_all(&mut self) {
+    /// Finds out what the inputs are that arrived, and into which source of the lake they go.
+    pub(super) fn sort(&mut self) {
         if self.retry_us > time::monotonic_us() {
             return;
         }
@@ -209,7 +208,7 @@ impl Service<'_> {
     }
 
     /// A file of somebody else's is to be found again.
-    fn again(&mut self, from: usize, owned: &Owned) {
+    pub(super) fn again(&mut self, from: usize, owned: &Owned) {
         if let (Owned::Kept(path), Some(folder)) = (owned, &mut self.coming[from].folder) {
             folder.again(path);
         }
