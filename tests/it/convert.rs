@@ -49,7 +49,13 @@ fn however_inputs_are_grouped_each_record_is_in_the_lake_once() {
             }
         }
         assert_eq!(rows(&lake), expected, "round {round}");
-        assert_eq!(tree(&lake), tree(&in_one), "round {round}: the same objects, byte by byte");
+        // But for the mark by which each lake is known.
+        let objects = |lake: &Path| {
+            let mut all = tree(lake);
+            assert!(all.remove(".flowlake/id").is_some());
+            all
+        };
+        assert!(objects(&lake) == objects(&in_one), "round {round}: the same objects, byte by byte");
     }
     let again = convert(&[logs], &in_one, &[]).ended(0);
     assert!(again.stderr.contains(&format!("{} rows already there", expected.len())), "{}", again.stderr);

@@ -1,10 +1,14 @@
 //! Objects as files below a local folder.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process,
 };
+
+use flowlake_common::{hash, time};
 
 use super::Object;
 use crate::{failure::Failure, lake::recorded_inputs};
@@ -13,12 +17,14 @@ use crate::{failure::Failure, lake::recorded_inputs};
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: PathBuf,
-    /// A folder around it, when that has to be the one that it was.
-    around: Option<PathBuf>,
+    /// A folder around it, when that has to be the one that it was, and what its mark says.
+    around: Option<(PathBuf, Vec<u8>)>,
 }
 
-/// The folder in a lake that its readers pass over, and the mark of a folder that is flowlake's.
-pub(super) const MARK: &str = ".flowlake";
+/// The folder beside a lake's sources that its readers pass over.
+pub(super) const BESIDE: &str = ".flowlake";
+/// The file in it by which a folder is known, wherever its disk is mounted.
+const MARK: &str = "id";
 /// What the names of files that are being written start with; readers of lakes pass over them.
 const ASIDE: &str = ".new-";
 
@@ -29,14 +35,26 @@ impl Directory {
         Self { root, around: None }
     }
 
-    /// A folder that is made if need be, with a mark in it. Once it has none, as when its disk is unmounted, nothing is read and nothing is
+    /// A folder that is made if need be, with a mark in it. Once it has not that mark, as when its disk is unmounted, nothing is read and nothing is
     /// written, below it too: what is delivered to a mount point is hidden when the disk is back.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn marked(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root.join(MARK))?;
-        Ok(Self { root: root.to_owned(), around: Some(root.to_owned()) })
+        let place = root.join(BESIDE).join(MARK);
+        let folder = root.join(BESIDE);
+        fs::create_dir_all(&folder)?;
+        if !place.try_exists()? {
+            let other = format!("{} {} {}\n", time::now_us(), process::id(), root.display());
+            let mut file = tempfile::Builder::new().prefix(ASIDE).permissions(readable()).tempfile_in(&folder)?;
+            file.write_all(hash::sha256(other.as_bytes()).as_bytes())?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&place) {
+                Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(error.error),
+                _ => sync_folder(&folder)?,
+            }
+        }
+        Ok(Self { root: root.to_owned(), around: Some((root.to_owned(), fs::read(&place)?)) })
     }
 
     /// A folder below this one.
@@ -47,10 +65,14 @@ impl Directory {
 
     fn is_as_it_was(&self) -> io::Result<()> {
         match &self.around {
-            Some(around) if !around.join(MARK).try_exists()? => Err(io::Error::other(format!(
-                "{} is not the folder that it was, without {MARK} in it: mount its disk again, or restart to begin anew there",
-                around.display()
-            ))),
+            Some((around, mark))
+                if unless_missing(fs::read(around.join(BESIDE).join(MARK)))?.as_ref() != Some(mark) =>
+            {
+                Err(io::Error::other(format!(
+                    "{} is not the folder that it was when this began: mount its disk again, or restart to begin anew there",
+                    around.display()
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -155,4 +177,9 @@ fn unless_missing(content: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         content => content.map(Some),
     }
+}
+
+/// The mark is read by whoever delivers there, or asks.
+fn readable() -> Permissions {
+    Permissions::from_mode(0o644)
 }

@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use flowlake_common::aside;
 
-use super::{Directory, Lake, Ledger, Registration, Registrations, S3Url, Store};
+use super::{Directory, Lake, Ledger, Registration, Registrations, S3Url, Store, directory::BESIDE};
 use crate::aws::Aws;
-
-/// The folder beside a lake's sources that its readers pass over.
-const BESIDE: &str = super::directory::MARK;
 
 /// A lake.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Inputs that are put aside: with the reason, until somebody retries them. Nothing is given up by itself.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use crate::source::Owned;
 
 /// What the names of files that say why end with.
 const REASON: &str = ".reason";
+const LOCK: &str = ".lock";
 
 /// The folder of inputs that are parked, and the one of those that come again.
 #[derive(Debug, Clone)]
@@ -64,6 +66,22 @@ impl Parked {
         self.folder(from).join(format!("{hash}{REASON}")).try_exists().unwrap_or(true)
     }
 
+    /// Held by whoever parks or retries: what is parked and its reason go together, also between processes.
+    fn lock(&self) -> io::Result<File> {
+        let parked = self.state.join("parked");
+        fs::create_dir_all(&parked)?;
+        let place = parked.join(LOCK);
+        // Whoever retries may be another user.
+        let lock = match File::open(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                File::options().create(true).append(true).open(&place)?
+            }
+            opened => opened?,
+        };
+        lock.lock()?;
+        Ok(lock)
+    }
+
     /// Parks an input.
     pub(super) fn park(&self, from: &str, held: &Held, why: &str) -> io::Result<()> {
         let own = match &held.owned {
@@ -76,6 +94,7 @@ impl Parked {
     /// Parks what has this hash. A file that is ours moves here; the reason is there first.
     pub(super) fn park_as(&self, from: &str, hash: &str, name: &str, why: &str, own: Option<&Path>) -> io::Result<()> {
         let folder = self.folder(from);
+        let _lock = self.lock()?;
         fs::create_dir_all(&folder)?;
         let name = name.replace('\n', " ");
         let reason = folder.join(format!("{hash}{REASON}"));
@@ -105,10 +124,11 @@ impl Parked {
             }
         };
         let folders = fs::read_dir(&parked).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-        for from in folders.unwrap_or_else(|error| {
+        let folders: Vec<OsString> = folders.unwrap_or_else(|error| {
             named(&parked, error);
             Vec::new()
-        }) {
+        });
+        for from in folders.into_iter().filter(|from| from != LOCK) {
             let folder = parked.join(&from);
             if let Err(error) = list(&folder, &from.to_string_lossy(), &mut all) {
                 named(&folder, error);
@@ -124,6 +144,7 @@ impl Parked {
     /// When it cannot be moved.
     pub fn retry(&self, input: &ParkedInput) -> io::Result<()> {
         let (folder, again) = (self.folder(&input.from), self.again(&input.from));
+        let _lock = self.lock()?;
         let file = folder.join(&input.hash);
         if file.exists() {
             fs::create_dir_all(&again)?;

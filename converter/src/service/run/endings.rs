@@ -20,7 +20,8 @@ const PARK_EVERY: i64 = 30;
 /// An input that is in the lake, or has nothing.
 pub(super) struct Done {
     pub(super) from: usize,
-    pub(super) owned: Owned,
+    /// Until it is gone: another one may have its place then.
+    pub(super) owned: Option<Owned>,
     pub(super) name: String,
     /// When it was delivered.
     pub(super) hash: Option<String>,
@@ -48,7 +49,7 @@ impl Service<'_> {
         }
         for Held { input, from, owned } in done {
             self.ended.inputs += 1;
-            self.done.push(Done { from, owned, name: input.name, hash: Some(input.hash) });
+            self.done.push(Done { from, owned: Some(owned), name: input.name, hash: Some(input.hash) });
         }
         for held in again {
             let Held { input, from, owned } = held;
@@ -60,13 +61,17 @@ impl Service<'_> {
     /// Lets go of what is in the lake; what cannot be let go of waits for that.
     pub(super) fn let_go(&mut self) {
         let mut failed = Troubles::new();
-        for done in mem::take(&mut self.done) {
+        for mut done in mem::take(&mut self.done) {
             let gone = match &done.owned {
-                Owned::Claimed(claim) => claim.done(),
-                Owned::Kept(path) => self.coming[done.from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path)),
+                Some(Owned::Claimed(claim)) => claim.done(),
+                Some(Owned::Kept(path)) => {
+                    self.coming[done.from].folder.as_mut().map_or(Ok(()), |folder| folder.done(path))
+                }
+                None => Ok(()),
             };
             // Only then the forwards may forget that they had it.
             let gone = gone.and_then(|()| {
+                done.owned = None;
                 let forgotten =
                     |hash: &String| self.forwarders.iter().try_for_each(|forwarder| forwarder.queue.let_go(hash));
                 done.hash.as_ref().map_or(Ok(()), forgotten)

@@ -166,7 +166,7 @@ impl Service<'_> {
         let mapping = match opened {
             Ok(Ok(opened)) => Ok(opened.mapping),
             Ok(Err(NoInput::Empty)) => {
-                self.done.push(Done { from, owned: arrival.owned, name: arrival.name, hash: None });
+                self.done.push(Done { from, owned: Some(arrival.owned), name: arrival.name, hash: None });
                 return Ok(());
             }
             Ok(Err(NoInput::Unreadable(why) | NoInput::Unplaced(why))) => Err(why),
