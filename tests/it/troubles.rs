@@ -60,12 +60,23 @@ fn what_cannot_be_parked_waits_for_that() {
     service.wait_until("it is gone", || status(&config).1.contains("like: not delivered, and not at "));
     service.stop();
     assert_eq!(status(&config).1.matches("\nparked  ").count(), 2, "{}", status(&config).1);
+    // Whoever retries, and is stopped, holds up nothing else.
+    let service = place.start(&config);
+    let lock = fs::File::open(place.path("one/parked/.lock")).unwrap();
+    lock.lock().unwrap();
+    place.put("bad", "nor that\n");
+    service.wait_until("it cannot be parked", || status(&config).1.contains("bad: cannot be parked: somebody retries"));
+    place.put("more", &file(5, 5));
+    service.wait_until("the other one", || counts(&place.path("lake")).len() == 10);
+    drop(lock);
+    service.wait_until("it is parked", || status(&config).1.matches("\nparked  ").count() == 3);
+    service.stop();
     // Of several folders one that cannot be read hides no other.
     fs::remove_dir_all(place.path("one/parked/cloud")).unwrap();
     fs::write(place.path("one/parked/cloud"), "").unwrap();
     let told = status(&config).1;
     assert!(told.contains("inputs.agent: ") && told.contains("parked/cloud: Not a directory"), "{told}");
-    run(converter().args(["retry", "--config"]).arg(&config)).ended(1).says("1 inputs come again");
+    run(converter().args(["retry", "--config"]).arg(&config)).ended(1).says("2 inputs come again");
 }
 
 /// A spool, a folder and a followed file that are not there, or cannot be read; and files that are removed or cannot be.

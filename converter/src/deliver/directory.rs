@@ -9,6 +9,7 @@ use std::{
 };
 
 use flowlake_common::{hash, time};
+use tempfile::NamedTempFile;
 
 use super::Object;
 use crate::{failure::Failure, lake::recorded_inputs};
@@ -46,9 +47,7 @@ impl Directory {
         fs::create_dir_all(&folder)?;
         if !place.try_exists()? {
             let other = format!("{} {} {}\n", time::now_us(), process::id(), root.display());
-            let mut file = tempfile::Builder::new().prefix(ASIDE).permissions(readable()).tempfile_in(&folder)?;
-            file.write_all(hash::sha256(other.as_bytes()).as_bytes())?;
-            file.as_file().sync_all()?;
+            let file = written(&folder, hash::sha256(other.as_bytes()).as_bytes())?;
             match file.persist_noclobber(&place) {
                 Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(error.error),
                 _ => sync_folder(&folder)?,
@@ -93,9 +92,7 @@ impl Directory {
             self.is_as_it_was()?;
             let folder = path.parent().unwrap_or(&self.root);
             self.make_durable(folder)?;
-            let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
-            file.write_all(content)?;
-            file.as_file().sync_all()?;
+            let file = written(folder, content)?;
             match file.persist_noclobber(&path) {
                 Ok(_) => sync_folder(folder).map(|()| true),
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -179,7 +176,11 @@ fn unless_missing(content: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The mark is read by whoever delivers there, or asks.
-fn readable() -> Permissions {
-    Permissions::from_mode(0o644)
+/// A file that has no name yet, on the disk. As lake files are, it is readable for whoever delivers there next, or asks.
+fn written(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }

@@ -2,9 +2,12 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, Permissions, TryLockError},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use flowlake_common::aside::{self, Existing};
@@ -66,20 +69,20 @@ impl Parked {
         self.folder(from).join(format!("{hash}{REASON}")).try_exists().unwrap_or(true)
     }
 
-    /// Held by whoever parks or retries: what is parked and its reason go together, also between processes.
+    /// To be held by whoever parks or retries: what is parked and its reason go together, also between processes.
     fn lock(&self) -> io::Result<File> {
         let parked = self.state.join("parked");
         fs::create_dir_all(&parked)?;
         let place = parked.join(LOCK);
-        // Whoever retries may be another user.
-        let lock = match File::open(&place) {
+        match File::open(&place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                File::options().create(true).append(true).open(&place)?
+                let lock = File::options().create(true).append(true).open(&place)?;
+                // Whoever retries may be another user.
+                lock.set_permissions(Permissions::from_mode(0o644))?;
+                Ok(lock)
             }
-            opened => opened?,
-        };
-        lock.lock()?;
-        Ok(lock)
+            opened => opened,
+        }
     }
 
     /// Parks an input.
@@ -91,10 +94,22 @@ impl Parked {
         self.park_as(from, &held.input.hash, &held.input.name, why, own)
     }
 
-    /// Parks what has this hash. A file that is ours moves here; the reason is there first.
+    /// Parks what has this hash; waits no longer than a second for whoever retries ([`io::ErrorKind::WouldBlock`]). A file that is ours moves here; the reason is there first.
     pub(super) fn park_as(&self, from: &str, hash: &str, name: &str, why: &str, own: Option<&Path>) -> io::Result<()> {
         let folder = self.folder(from);
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
+        let mut attempts = 0;
+        while let Err(error) = lock.try_lock() {
+            attempts += 1;
+            match error {
+                TryLockError::Error(error) => return Err(error),
+                // A thread of ours is soon done. Nobody waits for a person.
+                TryLockError::WouldBlock if attempts < 20 => thread::sleep(Duration::from_millis(50)),
+                TryLockError::WouldBlock => {
+                    return Err(io::Error::new(io::ErrorKind::WouldBlock, "somebody retries what is parked"));
+                }
+            }
+        }
         fs::create_dir_all(&folder)?;
         let name = name.replace('\n', " ");
         let reason = folder.join(format!("{hash}{REASON}"));
@@ -144,7 +159,8 @@ impl Parked {
     /// When it cannot be moved.
     pub fn retry(&self, input: &ParkedInput) -> io::Result<()> {
         let (folder, again) = (self.folder(&input.from), self.again(&input.from));
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
+        lock.lock()?;
         let file = folder.join(&input.hash);
         if file.exists() {
             fs::create_dir_all(&again)?;

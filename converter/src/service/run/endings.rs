@@ -93,7 +93,8 @@ impl Service<'_> {
             return;
         }
         let mut failed = Troubles::new();
-        for (held, why) in mem::take(&mut self.unparked) {
+        let mut waiting = mem::take(&mut self.unparked).into_iter();
+        while let Some((held, why)) = waiting.next() {
             let (from, name) = (held.from, held.input.name.clone());
             match self.parked.park(&self.config.inputs[from].name, &held, &why) {
                 Ok(()) => {
@@ -113,6 +114,11 @@ impl Service<'_> {
                     self.unparked.push((held, why));
                     // It may be a copy of much.
                     self.park_us = now_us + PARK_EVERY * SECOND;
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        // Nor can the others.
+                        self.unparked.extend(waiting);
+                        break;
+                    }
                 }
             }
         }
